@@ -1,0 +1,48 @@
+# Two commands: `make demo` trains a model, `make test` runs every test. Each makes .venv by itself the first time.
+# After that neither needs the network.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycache__/*' -not -path '*/build/*' 2>/dev/null)
+
+.PHONY: demo test check bench clean
+
+demo: .venv/demo .venv/simd
+	$(BIN)/rustorch demo
+
+test: .venv/dev .venv/simd
+	$(BIN)/python -m pytest -q
+
+check: .venv/dev .venv/simd
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python docs/check_examples.py
+
+bench: .venv/dev .venv/simd
+	$(BIN)/python benchmarks/overhead.py
+
+clean:
+	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The tools that build our own distributions live in .venv too, so that building again needs no network.
+.venv/tools:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "RusTorch needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(PIP) "hatchling>=1.26" editables "meson-python>=0.17" ninja "numpy>=2.1"
+	@touch $@
+
+.venv/demo: pyproject.toml | .venv/tools
+	$(PIP) --no-build-isolation -e ".[demo]"
+	@touch $@
+
+.venv/dev: pyproject.toml conformance/pyproject.toml | .venv/tools
+	$(PIP) --no-build-isolation -e ".[dev]" -e ./conformance
+	@touch $@ .venv/demo
+
+# Without a C compiler everything still works, on NumPy's own kernels; `rustorch demo` says so.
+.venv/simd: $(SIMD_SOURCES) | .venv/tools
+	@$(PIP) --no-build-isolation --no-deps --force-reinstall ./plugins/rustorch_simd > .venv/simd.log 2>&1 \
+		|| echo "rustorch_simd was not built (no working C compiler? see .venv/simd.log); going on without its kernels"
+	@touch $@

@@ -1,0 +1,67 @@
+"""RusTorch: the Array API standard with gradients, on any device that a plugin brings.
+
+The namespace is the standard's, version 2025.12, with `linalg`; `nn`, `optim`, `data`, `io`, `random` and `profiler`
+carry the names that PyTorch users know and are imported at first use.
+"""
+
+import importlib as _importlib
+from typing import TYPE_CHECKING
+from typing import Any as _Any
+
+from rustorch_core import __version__, _plugins
+from rustorch_core import errors as errors
+from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
+from rustorch_core._axes import broadcast_shapes
+from rustorch_core._constants import e, inf, nan, newaxis, pi
+from rustorch_core._creation_functions import *  # noqa: F403  a chapter of the standard each
+from rustorch_core._data_type_functions import *  # noqa: F403
+from rustorch_core._data_type_functions import __array_namespace_info__
+from rustorch_core._data_types import (
+    bfloat16,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    isdtype,
+    set_default_dtype,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from rustorch_core._data_types import bool_ as bool  # noqa: A004  the standard's name
+from rustorch_core._devices import Device, default_device, device, devices, set_default_device
+from rustorch_core._elementwise_functions import *  # noqa: F403
+from rustorch_core._indexing_functions import *  # noqa: F403
+from rustorch_core._linear_algebra_functions import *  # noqa: F403
+from rustorch_core._manipulation_functions import *  # noqa: F403
+from rustorch_core._neural_functions import *  # noqa: F403
+from rustorch_core._searching_functions import *  # noqa: F403
+from rustorch_core._statistical_functions import *  # noqa: F403
+from rustorch_core._tensor import Tensor
+from rustorch_core._utility_functions import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from rustorch import data, io, linalg, nn, optim, profiler, random
+
+__array_api_version__ = "2025.12"
+
+_SUBMODULES = ("data", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _SUBMODULES:
+        return _importlib.import_module(f"rustorch.{name}")
+    raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name in {*globals(), *_SUBMODULES} if not name.startswith("_") or name.startswith("__"))
+
+
+_plugins.refresh()

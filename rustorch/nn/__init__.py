@@ -1,0 +1,24 @@
+"""Layers and losses under PyTorch's names."""
+
+from rustorch.nn import functional
+from rustorch.nn._layers import GELU, CrossEntropyLoss, Flatten, LayerNorm, Linear, MSELoss, ReLU, Sequential, SiLU
+from rustorch.nn._layers import Sigmoid, Softmax, Tanh
+from rustorch.nn._module import Module, Parameter
+
+__all__ = [
+    "GELU",
+    "CrossEntropyLoss",
+    "Flatten",
+    "LayerNorm",
+    "Linear",
+    "MSELoss",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+]

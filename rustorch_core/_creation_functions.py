@@ -1,0 +1,331 @@
+"""Creation functions of the standard, and the transfer between devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from rustorch_core import _data_types, _devices, _graph
+from rustorch_core._axes import as_shape
+from rustorch_core._data_types import as_dtype
+from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._devices import Device
+from rustorch_core._op import Op
+from rustorch_core._tensor import Tensor, tensor_like, wrap
+from rustorch_core.errors import ArgumentError, DTypeError, OperandError, ShapeError
+
+
+TRANSFER = Op("transfer", "all", (lambda g, home: transfer(g, device=home),), kind="transfer")
+
+
+def transfer(x: Tensor, *, device: Device) -> Tensor:
+    """Move a tensor to a device, by way of the host, with its gradient."""
+    made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), device.key(x.dtype))
+    if x._node is not None and _graph.recording():
+        _graph.record(TRANSFER, (x,), {"home": x.device}, made)
+    return made
+
+
+def asarray(
+    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
+) -> Tensor:
+    """Make a tensor of what holds numbers (Array API: asarray).
+
+    Arguments:
+        obj: a tensor, a Python number, nested lists or tuples of numbers and tensors, a NumPy array, or anything with
+            DLPack or the buffer protocol.
+        dtype: dtype of the result; by default that of `obj`, for Python numbers the default of their kind.
+        device: device of the result; by default that of a tensor, else the default device.
+        copy: True always copies; False never does, and raises where it would be needed; None copies only where needed.
+
+    Returns:
+        `obj` itself, gradient and all, where nothing needs to change.
+
+    Raises:
+        ArgumentError: where `copy=False` and a copy is needed.
+        ShapeError: for nested lists of unequal lengths.
+        OperandError: for anything that holds no numbers.
+
+    Example:
+        >>> import rustorch as rt
+        >>> rt.asarray([[1, 2], [3, 4]])
+        tensor([[1, 2],
+                [3, 4]], dtype=int64)
+    """
+    if isinstance(obj, Tensor):
+        return _from_tensor(obj, dtype, device, copy)
+    wanted = None if dtype is None else as_dtype(dtype)
+    target = _devices.device(device)
+    array = _as_numpy(obj, wanted)
+    if copy is False and (array is not obj and not hasattr(obj, "__array_interface__") or wanted not in (None, array.dtype)):
+        raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} cannot become a tensor without a copy")
+    if wanted is None:
+        wanted = as_dtype(array.dtype)
+    key = target.key(wanted)
+    if not target.shares_host_memory:
+        if copy is False:
+            raise ArgumentError(f"asarray: copy=False, but host memory cannot be used by {target}")
+        return tensor_like(Tensor, target.from_host(array.astype(wanted, copy=False)), key)
+    return tensor_like(Tensor, numpy.array(array, dtype=wanted, copy=True if copy else None), key)
+
+
+def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tensor:
+    moves = device is not None and _devices.device(device) is not x.device
+    changes = dtype is not None and as_dtype(dtype) is not x.dtype
+    if copy is False and (moves or changes):
+        raise ArgumentError(f"asarray: copy=False, but {x.dtype} on {x.device} must be copied to become what was asked for")
+    result = x.to(device=device, dtype=dtype) if moves or changes else x
+    if copy and result is x:
+        from rustorch_core._elementwise_functions import positive
+
+        result = positive(x) if x.dtype != _data_types.DTYPES["bool"] else x.astype(x.dtype, copy=True)
+    return result
+
+
+def _as_numpy(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
+    """Anything that holds numbers as a NumPy array; Python numbers in the default dtype of their kind."""
+    if isinstance(obj, (numpy.ndarray, numpy.generic)):
+        array = numpy.asarray(obj)
+    elif isinstance(obj, (bool, int, float, complex)):
+        return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj)
+    elif isinstance(obj, (list, tuple, range)):
+        return _from_nested(obj, dtype)
+    elif hasattr(obj, "__dlpack__"):
+        array = numpy.from_dlpack(obj)
+    else:
+        array = numpy.asarray(obj)
+    if array.dtype.kind not in "biufcV" or (array.dtype.kind == "V" and array.dtype.name != "bfloat16"):
+        raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
+    return array
+
+
+def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
+    try:
+        return make()  # type: ignore[no-any-return]
+    except OverflowError as error:
+        raise DTypeError(f"asarray: {error}; name a dtype that holds it") from error
+    except ValueError as error:
+        kind = ShapeError if "inhomogeneous" in str(error) or "sequence" in str(error) else ArgumentError
+        raise kind(f"asarray: {error}") from error
+    except TypeError as error:
+        raise OperandError(f"asarray: {error} (met {type(obj).__name__})") from error
+
+
+def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
+    """Nested lists: NumPy finds the kind of their numbers, and each kind has its default dtype here."""
+    plain = _plain(obj)
+    array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
+    if dtype is not None:
+        return array
+    if array.size == 0:
+        return array.astype(_data_types.Defaults.floating)
+    if array.dtype == object:
+        raise OperandError(f"asarray: {type(obj).__name__} holds something that is no number")
+    if _holds_arrays(obj):
+        return array
+    kinds = {"b": bool(0), "i": 0, "u": 0, "f": 0.0, "c": 0j}
+    if array.dtype.kind not in kinds:
+        raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
+    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(kinds[array.dtype.kind]))
+
+
+def _plain(obj: Any) -> Any:
+    """Nested sequences with their tensors replaced by NumPy arrays; a gradient in them would be lost, so it raises."""
+    if isinstance(obj, Tensor):
+        return obj.__array__()
+    return [_plain(each) for each in obj] if isinstance(obj, (list, tuple)) else obj
+
+
+def _holds_arrays(obj: Any) -> bool:
+    if isinstance(obj, (list, tuple)):
+        return bool(obj) and all(_holds_arrays(each) for each in obj)
+    return hasattr(obj, "dtype")
+
+
+def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """Take over another library's array, without a copy where the memory allows it (Array API: from_dlpack).
+
+    Arguments:
+        x: anything with `__dlpack__`.
+        device: device of the result; by default the host's for host memory.
+        copy: True always copies; False never does, and raises where it would be needed.
+
+    Raises:
+        ArgumentError: where `copy=False` and a copy is needed.
+        OperandError: where `x` has no `__dlpack__`.
+    """
+    if isinstance(x, Tensor):
+        return asarray(x.detach(), device=device, copy=copy)
+    if not hasattr(x, "__dlpack__"):
+        raise OperandError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use asarray")
+    target = _devices.device(device)
+    try:
+        array = numpy.from_dlpack(x, device="cpu", copy=copy)
+    except (BufferError, RuntimeError, ValueError, TypeError) as error:
+        raise ArgumentError(f"from_dlpack: {type(x).__name__} cannot be taken over: {error}") from error
+    return asarray(array, device=target, copy=None if target.shares_host_memory else copy)
+
+
+def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """Call a device's creation function in a dtype that it has."""
+    target = _devices.device(device)
+    key = target.key(default if dtype is None else as_dtype(dtype))
+    try:
+        native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ArgumentError(f"{name}: {error}") from error
+    return wrap(native, target)
+
+
+def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make a tensor of zeros (Array API: zeros).
+
+    Arguments:
+        shape: integer or sequence of integers.
+        dtype: by default the default floating-point dtype.
+        device: by default the default device.
+    """
+    return _made("zeros", device, dtype, _data_types.Defaults.floating, as_shape("zeros", shape))
+
+
+def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make a tensor of ones (Array API: ones); arguments as for `zeros`."""
+    return _made("ones", device, dtype, _data_types.Defaults.floating, as_shape("ones", shape))
+
+
+def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make a tensor whose elements are whatever the memory held (Array API: empty); arguments as for `zeros`."""
+    return _made("empty", device, dtype, _data_types.Defaults.floating, as_shape("empty", shape))
+
+
+def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make a tensor of one value (Array API: full).
+
+    Arguments:
+        shape: integer or sequence of integers.
+        fill_value: Python number or tensor of one element.
+        dtype: by default the default dtype of the value's kind.
+        device: by default the default device.
+    """
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
+    return _made("full", device, dtype, default, as_shape("full", shape), value)
+
+
+def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make zeros of a tensor's shape, dtype and device (Array API: zeros_like)."""
+    return zeros(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+
+
+def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make ones of a tensor's shape, dtype and device (Array API: ones_like)."""
+    return ones(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+
+
+def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make an uninitialised tensor of a tensor's shape, dtype and device (Array API: empty_like)."""
+    return empty(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+
+
+def full_like(x: Tensor, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Make a tensor of one value in a tensor's shape, dtype and device (Array API: full_like)."""
+    return full(
+        x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device
+    )
+
+
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Make evenly spaced numbers in a half-open interval (Array API: arange).
+
+    Arguments:
+        start: first number; the end of the interval from 0 where `stop` is left out.
+        stop: end of the interval, not included.
+        step: distance of neighbours, not 0.
+        dtype: by default int64 for integers, else the default floating-point dtype.
+        device: by default the default device.
+    """
+    if stop is None:
+        start, stop = 0, start
+    if step == 0:
+        raise ArgumentError("arange: the step is 0")
+    default = _data_types.scalar_dtype(start + stop + step)
+    return _made("arange", device, dtype, default, start, stop, step)
+
+
+def linspace(
+    start: complex, stop: complex, /, num: int, *, dtype: Any = None, device: Any = None, endpoint: bool = True
+) -> Tensor:
+    """Make evenly spaced numbers over an interval (Array API: linspace).
+
+    Arguments:
+        start: first number.
+        stop: end of the interval.
+        num: how many numbers.
+        dtype: by default the default floating-point dtype of the numbers' kind.
+        device: by default the default device.
+        endpoint: whether `stop` is the last number.
+    """
+    if num < 0:
+        raise ArgumentError(f"linspace: the number of elements is {num}")
+    default = _data_types.scalar_dtype(start + stop + 0.0)
+    return _made("linspace", device, dtype, default, start, stop, num, endpoint=endpoint)
+
+
+def eye(
+    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """Make a matrix with ones on a diagonal (Array API: eye).
+
+    Arguments:
+        n_rows: number of rows.
+        n_cols: number of columns; by default that of the rows.
+        k: which diagonal, positive above the main one.
+        dtype: by default the default floating-point dtype.
+        device: by default the default device.
+    """
+    return _made("eye", device, dtype, _data_types.Defaults.floating, n_rows, n_cols, k=k)
+
+
+def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
+    """Make coordinate grids of vectors (Array API: meshgrid).
+
+    Arguments:
+        arrays: vectors of one dtype.
+        indexing: "xy" for the second axis along the first vector, "ij" for axes in order.
+    """
+    from rustorch_core._manipulation_functions import broadcast_arrays, permute_dims, reshape
+
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', met {indexing!r}")
+    if any(x.ndim > 1 for x in arrays):
+        raise ShapeError(f"meshgrid: expected vectors, met shapes {' and '.join(str(x.shape) for x in arrays)}")
+    ndim = len(arrays)
+    spread = [reshape(x, (1,) * i + (-1,) + (1,) * (ndim - 1 - i)) for i, x in enumerate(arrays)]
+    grids = broadcast_arrays(*spread)
+    if indexing == "xy" and ndim > 1:
+        grids = tuple(permute_dims(grid, (1, 0, *range(2, ndim))) for grid in grids)
+    return grids
+
+
+@op("tril", "all", lambda g, k: tril(g, k=k))
+def tril(x: Tensor, /, *, k: int = 0) -> Prepared:
+    """Keep the lower triangle of each matrix, zeros above diagonal `k` (Array API: tril)."""
+    return _matrix("tril", x), {"k": k}
+
+
+@op("triu", "all", lambda g, k: triu(g, k=k))
+def triu(x: Tensor, /, *, k: int = 0) -> Prepared:
+    """Keep the upper triangle of each matrix, zeros below diagonal `k` (Array API: triu)."""
+    return _matrix("triu", x), {"k": k}
+
+
+def _matrix(name: str, x: Tensor) -> tuple[Tensor]:
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: expected at least 2 axes, met shape {x.shape}")
+    return (x,)
+
+
+__all__ = public_names(vars())

@@ -1,0 +1,322 @@
+"""How ops are stated: `unary`, `binary`, `op` and `composition` each turn one statement into a public function.
+
+The function carries its op as `.op`; methods and operators of `Tensor` are attached on the way.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from rustorch_core import _data_types, _dispatch
+from rustorch_core._op import Op, Rule
+from rustorch_core._tensor import Tensor, same_device, wrap
+from rustorch_core.errors import DeviceMismatchError, DTypeError, OperandError
+
+P = ParamSpec("P")
+UnaryFunction = Callable[[Tensor], Tensor]
+BinaryFunction = Callable[[Any, Any], Tensor]
+Prepared = tuple[tuple[Any, ...], dict[str, Any]]
+
+#: Where users find what is stated here.
+PUBLIC = "rustorch"
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
+
+
+def unary(
+    name: str,
+    category: str,
+    rule: Rule | None,
+    summary: str,
+    *,
+    operator: str | None = None,
+    **facts: Any,
+) -> UnaryFunction:
+    """State an elementwise op of one array; `facts` are those of `Op`."""
+    op = Op(name, category, () if rule is None else (rule,), summary=summary, operator=operator, kind="unary", **facts)
+    bound = op.bound
+
+    def function(x: Tensor, /) -> Tensor:
+        if type(x) is Tensor and x._node is None and _dispatch.watchers is None:
+            key = x._key
+            try:
+                native = (bound.get(key) or op.bind(key))(x._array)
+            except Exception as error:
+                raise _dispatch.explained(op, (x,), error) from error
+            if type(native) is not key.array_type:
+                return wrap(native, key.device)
+            made = Tensor()
+            made._array = native
+            made._key = key.device.keys[native.dtype]
+            made._node = None
+            return made
+        _dispatch.check_tensor(name, x)
+        result: Tensor = _dispatch.call(op, (x,), {})
+        return result
+
+    text = f"""Compute {summary}.
+
+    Arguments:
+        x: tensor of {_article(category)} dtype, any shape.
+
+    Returns:
+        a tensor of the shape of `x`.
+
+    Raises:
+        DTypeError: for other dtypes{_promotes(category)}.
+    """
+    _publish(op, function, text)
+    if operator is not None:
+        setattr(Tensor, operator, function)
+    return function
+
+
+def binary(
+    name: str,
+    category: str,
+    rules: tuple[Rule | None, Rule | None] | None,
+    summary: str,
+    *,
+    operator: str | None = None,
+    keeps_dtype: bool = False,
+    **facts: Any,
+) -> BinaryFunction:
+    """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
+    op = Op(
+        name,
+        category,
+        rules or (),
+        summary=summary,
+        operator=operator,
+        kind="binary",
+        keeps_dtype=keeps_dtype,
+        **facts,
+    )
+    bound = op.bound
+
+    def operate(x1: Tensor, x2: Any) -> Any:
+        # The shortcut: one device and dtype, nobody records, nobody watches. Written out, for a call is a tenth of it.
+        kind = type(x2)
+        if kind is Tensor:
+            key = x1._key
+            if key is x2._key and x1._node is None and x2._node is None and _dispatch.watchers is None:
+                try:
+                    native = bound[key](x1._array, x2._array)
+                except Exception as error:
+                    if key not in bound:
+                        op.bind(key)
+                        return operate(x1, x2)
+                    raise _dispatch.explained(op, (x1, x2), error) from error
+                if keeps_dtype and type(native) is key.array_type:
+                    made = Tensor()
+                    made._array = native
+                    made._key = key
+                    made._node = None
+                    return made
+                return wrap(native, key.device)
+        elif kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
+            key = x1._key
+            try:
+                return wrap((bound.get(key) or op.bind(key))(x1._array, x2), key.device)
+            except Exception as error:
+                raise _dispatch.explained(op, (x1, x2), error) from error
+        return on_the_road(x1, x2)
+
+    def on_the_road(x1: Any, x2: Any) -> Any:
+        if not is_operand(x1) or not is_operand(x2):
+            return NotImplemented
+        return _dispatch.call(op, promoted(name, x1, x2), {})
+
+    def function(x1: Any, x2: Any, /) -> Tensor:
+        result = operate(x1, x2) if type(x1) is Tensor else on_the_road(x1, x2)
+        if result is NotImplemented:
+            promoted(name, x1, x2)
+        return result  # type: ignore[no-any-return]
+
+    text = f"""Compute {summary}.
+
+    Arguments:
+        x1: tensor of {_article(category)} dtype, or a Python number beside a tensor.
+        x2: likewise; its shape broadcasts with that of `x1`.
+
+    Returns:
+        a tensor of the broadcast shape.
+
+    Raises:
+        ShapeError: where the shapes do not broadcast.
+        DTypeError: for other dtypes{_promotes(category)}.
+        DeviceMismatchError: for tensors on two devices.
+    """
+    _publish(op, function, text)
+    if operator is not None:
+        setattr(Tensor, f"__{operator}__", operate)
+        if operator not in COMPARISONS:
+            setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
+            setattr(Tensor, f"__i{operator}__", _in_place(operate))
+    return function
+
+
+def _article(category: str) -> str:
+    return "any" if category == "all" else f"{'an' if category[0] in 'aeiou' else 'a'} {category}"
+
+
+def _promotes(category: str) -> str:
+    is_floating = not _data_types.CATEGORIES[category] & _data_types.CATEGORIES["integer"]
+    return "; integers become the default floating-point dtype" if is_floating and category != "boolean" else ""
+
+
+def _publish(op: Op, function: Any, text: str) -> None:
+    """Give a function its names and its docstring, and make it a method."""
+    source = "" if op.compose else " (Array API)"
+    function.__name__ = function.__qualname__ = op.name
+    function.__module__ = PUBLIC
+    function.__doc__ = text.replace(".\n", f"{source}.\n", 1)
+    function.op = op
+    op.function = function
+    _attach_method(op.name, function)
+
+
+def _attach_method(name: str, function: Callable[..., Any]) -> None:
+    if name.isidentifier() and name not in vars(Tensor):
+        setattr(Tensor, name, function)
+
+
+def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any]:
+    """`x += y` writes into the memory of `x`, which keeps its shape and dtype."""
+
+    def assign(x: Tensor, other: Any) -> Any:
+        from rustorch_core._indexing_functions import overwrite
+
+        value = operate(x, other)
+        return value if value is NotImplemented else overwrite(x, value)
+
+    return assign
+
+
+def public_names(module: dict[str, Any]) -> list[str]:
+    """What a chapter defines for users: its own public functions and classes, not what it imports."""
+    homes = (PUBLIC, module["__name__"])
+    return [name for name, value in module.items() if name[0] != "_" and getattr(value, "__module__", None) in homes]
+
+
+def is_operand(other: Any) -> bool:
+    """Whether something can stand beside a tensor in an expression: a tensor, a Python or NumPy number, a NumPy array."""
+    return isinstance(other, (Tensor, bool, int, float, complex)) or hasattr(other, "__array_interface__")
+
+
+def promoted(name: str, x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
+    """Two operands as tensors on one device and of one dtype.
+
+    Raises:
+        OperandError: where neither is a tensor, or one is nothing that can become one.
+    """
+    if not isinstance(x1, Tensor):
+        if not isinstance(x2, Tensor):
+            raise OperandError(f"{name}: expected a tensor among the operands, met {type(x1).__name__} and {type(x2).__name__}")
+        x1 = beside(name, x2, x1)
+    elif not isinstance(x2, Tensor):
+        x2 = beside(name, x1, x2)
+    if x1._key is x2._key:
+        return x1, x2
+    if x1._key.device is not x2._key.device:
+        same_device(name, x1, x2)
+    dtype = _data_types.promote_types(x1._key.dtype, x2._key.dtype)
+    return cast(x1, dtype), cast(x2, dtype)
+
+
+def cast(x: Tensor, dtype: _data_types.DType) -> Tensor:
+    """The tensor in another dtype, recorded; itself where it has it."""
+    if x._key.dtype is dtype:
+        return x
+    from rustorch_core._data_type_functions import astype
+
+    return astype(x, dtype, copy=False)
+
+
+def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
+    """A Python number, NumPy number or NumPy array as a tensor that can stand beside the given one."""
+    device = tensor._key.device
+    if isinstance(other, (bool, int, float, complex)):
+        dtype = _data_types.with_scalar(tensor._key.dtype, other)
+        key = tensor._key if dtype is tensor._key.dtype else device.key(dtype)
+        try:
+            return wrap(key.namespace.asarray(other, dtype=key.native_dtype), device)
+        except (OverflowError, ValueError) as error:
+            raise DTypeError(f"{name}: {other} does not fit into {dtype}; convert the tensor with astype") from error
+    if not hasattr(other, "__array_interface__"):
+        raise OperandError(f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray")
+    if not device.shares_host_memory:
+        raise DeviceMismatchError(f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})")
+    from rustorch_core._creation_functions import asarray
+
+    return asarray(other, device=device)
+
+
+def op(
+    name: str, category: str, *rules: Rule | None, method: bool = True, **facts: Any
+) -> Callable[[Callable[P, Prepared]], Callable[P, Tensor]]:
+    """State an op whose arguments need reading: the decorated function returns its tensors and its attributes.
+
+    The public function has the decorated one's signature and docstring, and returns what the device computes.
+    """
+
+    def decorate(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
+        stated = Op(name, category, rules, **facts)
+
+        @functools.wraps(prepare)
+        def function(x: Any, *args: Any, **kwargs: Any) -> Any:
+            if not stated.takes_list and not isinstance(x, Tensor):
+                _dispatch.check_tensor(name, x)
+            inputs, attributes = prepare(x, *args, **kwargs)  # type: ignore[arg-type, call-arg]
+            return _dispatch.call(stated, inputs, attributes)
+
+        function.__module__ = PUBLIC
+        function.op = stated  # type: ignore[attr-defined]
+        stated.function = function
+        if method:
+            _attach_method(name, function)
+        return function
+
+    return decorate
+
+
+def composition(
+    category: str, *rules: Rule | None, **facts: Any
+) -> Callable[[Callable[P, Tensor]], Callable[P, Tensor]]:
+    """State an op by its spelling in other ops; a plugin may register a kernel for it under the function's name.
+
+    Parameters annotated as tensors are the op's inputs, all others its attributes.
+    """
+
+    def decorate(compose: Callable[P, Tensor]) -> Callable[P, Tensor]:
+        name = compose.__name__
+        parameters = inspect.signature(compose).parameters
+        names, defaults = list(parameters), {p.name: p.default for p in parameters.values()}
+        by_position = [p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+        input_names = [p.name for p in parameters.values() if "Tensor" in str(p.annotation)]
+        attribute_names = [each for each in names if each not in input_names]
+
+        def run(*inputs: Any, **attributes: Any) -> Any:
+            values = {**dict(zip(input_names, inputs, strict=True)), **attributes}
+            return compose(*[values.pop(each) for each in by_position], **values)  # type: ignore[call-arg]
+
+        stated = Op(name, category, rules, compose=run, **facts)
+
+        @functools.wraps(compose)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            values = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
+            if len(args) > len(by_position) or len(values) > len(names) or inspect.Parameter.empty in values.values():
+                compose(*args, **kwargs)  # Python's own message for arguments that do not fit
+            inputs = tuple([values[each] for each in input_names])
+            _dispatch.check_tensor(name, inputs[0])
+            return _dispatch.call(stated, inputs, {each: values[each] for each in attribute_names})
+
+        function.__module__ = PUBLIC
+        function.op = stated  # type: ignore[attr-defined]
+        stated.function = function
+        _attach_method(name, function)
+        return function
+
+    return decorate

@@ -1,0 +1,128 @@
+"""The recorded graph: one node for each op whose result has a gradient, holding no more than its rules ask for.
+
+Nodes point to the nodes of their inputs, never back to tensors, so the graph is free of cycles and falls with its last
+tensor.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from rustorch_core._data_types import is_floating
+from rustorch_core.errors import DTypeError, GradientError
+
+if TYPE_CHECKING:
+    from rustorch_core._devices import DispatchKey
+    from rustorch_core._op import Op
+    from rustorch_core._tensor import Tensor
+
+_order = count()
+
+
+class _Recording(threading.local):
+    """Whether ops are recorded, for each thread."""
+
+    on = True
+
+
+_state = _Recording()
+
+
+def recording() -> bool:
+    """Whether ops on this thread are recorded now."""
+    return _state.on
+
+
+class set_recording:
+    """Turn recording on or off for a block, or for a function that it decorates."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_state.on)
+        _state.on = self._on
+
+    def __exit__(self, *error: object) -> None:
+        _state.on = self._before.pop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        from functools import wraps
+
+        @wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with set_recording(self._on):
+                return function(*args, **kwargs)
+
+        return wrapped
+
+
+#: Stands in a saved output for the node that saves it.
+ITSELF = object()
+
+
+class Saved:
+    """The values of a tensor that a rule will ask for, as they were when they were used."""
+
+    __slots__ = ("__weakref__", "array", "key", "node")
+
+    def __init__(self, array: Any, key: DispatchKey, node: Any) -> None:
+        self.array = array
+        self.key = key
+        self.node = node
+
+
+class Node:
+    """One recorded call: the op, the nodes of its inputs, and what its rules keep. A leaf has no op."""
+
+    __slots__ = ("__weakref__", "attributes", "key", "leaf", "op", "order", "parents", "saved", "shape")
+
+    def __init__(self, op: Op | None, shape: tuple[int, ...], key: DispatchKey) -> None:
+        self.op = op
+        self.shape = shape
+        self.key = key
+        self.order = next(_order)
+        self.parents: tuple[Node | None, ...] = ()
+        self.saved: tuple[tuple[Any, ...] | None, ...] | None = ()
+        self.attributes: Mapping[str, Any] = {}
+        self.leaf: weakref.ref[Tensor] | None = None
+
+    def __repr__(self) -> str:
+        return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}, dtype={self.key.dtype})"
+
+
+def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
+    """Give a tensor a leaf node, or take it away."""
+    node = tensor._node
+    if not requires_grad:
+        if node is not None and node.op is not None:
+            raise GradientError("requires_grad_(False) on a computed tensor; use .detach()")
+        tensor._node = None
+        return
+    if not is_floating(tensor.dtype):
+        raise DTypeError(f"requires_grad_: {tensor.dtype} has no gradient; only floating-point tensors do")
+    if node is None:
+        node = Node(None, tensor.shape, tensor._key)
+        node.leaf = weakref.ref(tensor)
+        tensor._node = node
+
+
+def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Tensor) -> None:
+    """Add a node for a call whose output has a gradient."""
+    if not is_floating(output._key.dtype):
+        return
+    node = Node(op, output.shape, output._key)
+    node.attributes = attributes
+    node.parents = tuple([None if x is None else x._node for x in inputs])
+    node.saved = tuple(
+        [
+            None if parent is None else op.keep(position, inputs, attributes, output)
+            for position, parent in enumerate(node.parents)
+        ]
+    )
+    output._node = node

@@ -1,0 +1,172 @@
+"""Linear algebra of the main namespace, and what of `linalg` the first layers need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rustorch_core import _data_types
+from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
+from rustorch_core._define import Prepared, cast, op, promoted, public_names
+from rustorch_core._elementwise_functions import _conj, sqrt
+from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape
+from rustorch_core._statistical_functions import sum
+from rustorch_core._tensor import Tensor
+from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+
+
+def _left(g: Tensor, x_shape: tuple[int, ...], x2: Tensor) -> Tensor:
+    """The gradient of a matrix product for its left operand; a vector stands in as a matrix with one row."""
+    columns = expand_dims(x2, axis=1) if x2.ndim == 1 else x2
+    g = expand_dims(g, axis=-1) if x2.ndim == 1 else g
+    if len(x_shape) > 1:
+        return matmul(g, matrix_transpose(columns))
+    rows = matmul(expand_dims(g, axis=-2) if g.ndim == 1 or x2.ndim > 1 else reshape(g, (1, 1)), matrix_transpose(columns))
+    return reshape(sum(rows, axis=tuple(range(rows.ndim - 2))), x_shape)
+
+
+def _right(g: Tensor, x_shape: tuple[int, ...], x1: Tensor) -> Tensor:
+    """The gradient of a matrix product for its right operand; a vector stands in as a matrix with one column."""
+    rows = expand_dims(x1, axis=0) if x1.ndim == 1 else x1
+    g = expand_dims(g, axis=-2) if x1.ndim == 1 else g
+    if len(x_shape) > 1:
+        return matmul(matrix_transpose(rows), g)
+    columns = matmul(matrix_transpose(rows), expand_dims(g, axis=-1) if rows.ndim > 1 else g)
+    return reshape(sum(columns, axis=tuple(range(columns.ndim - 2))), x_shape)
+
+
+@op("matmul", "numeric", _left, _right, kind="matmul", method=False)
+def matmul(x1: Tensor, x2: Tensor, /) -> Prepared:
+    """Multiply matrices, or stacks of them that broadcast (Array API: matmul).
+
+    Arguments:
+        x1: tensor of a numeric dtype, (..., M, K) or (K).
+        x2: tensor of a numeric dtype, (..., K, N) or (K).
+
+    Returns:
+        a tensor of shape (..., M, N), without the axis that a vector does not have.
+
+    Raises:
+        ShapeError: where the inner lengths differ, or the stacks do not broadcast.
+
+    Example:
+        >>> import rustorch as rt
+        >>> rt.ones((2, 3)) @ rt.ones(3)
+        tensor([3., 3.], dtype=float32)
+    """
+    x1, x2 = promoted("matmul", x1, x2)
+    first, second = x1.shape, x2.shape
+    if not first or not second:
+        raise ShapeError(f"matmul: shapes {first} and {second} met; a tensor without axes is no matrix, use * instead")
+    if first[-1] != second[-2 if len(second) > 1 else 0]:
+        raise ShapeError(f"matmul: shapes {first} and {second} do not fit: {first[-1]} columns meet {second[-2 if len(second) > 1 else 0]} rows")
+    broadcast_shapes(first[:-2], second[:-2])
+    return (x1, x2), {}
+
+
+def _matmul_operator(x1: Any, x2: Any) -> Any:
+    if not isinstance(x1, Tensor) or not isinstance(x2, Tensor):
+        from rustorch_core._define import is_operand
+
+        if not is_operand(x1) or not is_operand(x2):
+            return NotImplemented
+        x1, x2 = promoted("matmul", x1, x2)
+    return matmul(x1, x2)
+
+
+def _matmul_in_place(x: Tensor, other: Any) -> Any:
+    from rustorch_core._indexing_functions import overwrite
+
+    value = _matmul_operator(x, other)
+    return value if value is NotImplemented else overwrite(x, value)
+
+
+Tensor.__matmul__ = _matmul_operator  # type: ignore[method-assign]
+Tensor.__rmatmul__ = lambda x, other: _matmul_operator(other, x)  # type: ignore[method-assign]
+Tensor.__imatmul__ = _matmul_in_place
+Tensor.matmul = matmul
+
+
+def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
+    """Take the dot product of vectors along an axis, the first one conjugated (Array API: vecdot).
+
+    Raises:
+        ShapeError: where the vectors differ in length, or the other axes do not broadcast.
+    """
+    x1, x2 = promoted("vecdot", x1, x2)
+    lengths = [x.shape[one_axis("vecdot", axis, x.ndim)] for x in (x1, x2)]
+    if lengths[0] != lengths[1]:
+        raise ShapeError(f"vecdot: shapes {x1.shape} and {x2.shape} differ along axis {axis}")
+    return sum(_conj(x1) * x2, axis=axis)
+
+
+def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | Sequence[Sequence[int]] = 2) -> Tensor:
+    """Contract axes of two tensors (Array API: tensordot).
+
+    Arguments:
+        x1: tensor of a numeric dtype.
+        x2: tensor of a numeric dtype.
+        axes: how many of the last axes of `x1` meet the first ones of `x2`, or a pair of sequences that name them.
+
+    Raises:
+        ShapeError: where contracted lengths differ.
+    """
+    x1, x2 = promoted("tensordot", x1, x2)
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(x1.ndim, x2.ndim):
+            raise ArgumentError(f"tensordot: cannot contract {axes} axes of shapes {x1.shape} and {x2.shape}")
+        first, second = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
+    else:
+        first, second = (some_axes("tensordot", tuple(each), x.ndim) for each, x in zip(axes, (x1, x2), strict=True))
+    if [x1.shape[i] for i in first] != [x2.shape[i] for i in second]:
+        raise ShapeError(f"tensordot: shapes {x1.shape} and {x2.shape} do not fit along axes {first} and {second}")
+    free1, free2 = ([i for i in range(x.ndim) if i not in gone] for x, gone in ((x1, first), (x2, second)))
+    inner = _product([x1.shape[i] for i in first])
+    rows = reshape(permute_dims(x1, (*free1, *first)), (_product([x1.shape[i] for i in free1]), inner))
+    columns = reshape(permute_dims(x2, (*second, *free2)), (inner, _product([x2.shape[i] for i in free2])))
+    return reshape(matmul(rows, columns), (*[x1.shape[i] for i in free1], *[x2.shape[i] for i in free2]))
+
+
+def _product(lengths: list[int]) -> int:
+    product = 1
+    for length in lengths:
+        product *= length
+    return product
+
+
+def vector_norm(
+    x: Tensor, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: float = 2
+) -> Tensor:
+    """Compute the norm of vectors along axes (Array API: linalg.vector_norm).
+
+    Arguments:
+        x: tensor of a floating-point dtype.
+        axis: axis or axes that make up a vector; None takes all elements.
+        keepdims: keep the axes with length 1.
+        ord: order of the norm: a number, infinity or its negative.
+
+    Source: the gradient at the origin is 0, a subgradient.
+    """
+    from rustorch_core._elementwise_functions import abs, where
+    from rustorch_core._statistical_functions import max, min
+
+    if not isinstance(x, Tensor):
+        raise OperandError(f"vector_norm: expected a tensor, met {type(x).__name__}")
+    if not _data_types.is_floating(x.dtype):
+        x = cast(x, _data_types.Defaults.floating)
+    magnitude = abs(x)
+    if ord == float("inf"):
+        return max(magnitude, axis=axis, keepdims=keepdims)
+    if ord == float("-inf"):
+        return min(magnitude, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return sum(cast(magnitude != 0, magnitude.dtype), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum(magnitude, axis=axis, keepdims=keepdims)
+    powers = sum(magnitude * magnitude if ord == 2 else magnitude**ord, axis=axis, keepdims=keepdims)
+    is_zero = powers == 0
+    safe = where(is_zero, 1, powers)
+    return where(is_zero, 0, sqrt(safe) if ord == 2 else safe ** (1 / ord))
+
+
+__all__ = public_names(vars())

@@ -1,0 +1,85 @@
+"""The standard's namespace for NumPy arrays: array_api_compat's, with the few differences that rustorch needs."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+from array_api_compat import numpy as _compat
+
+# NumPy's operators take a shorter way to the same loops: 30 ns less a call than the ufuncs.
+add = operator.add
+subtract = operator.sub
+multiply = operator.mul
+
+asarray = _compat.asarray
+astype = _compat.astype
+empty = _compat.empty
+
+
+def from_host(array: Any, index: int) -> Any:
+    """A copy, in C order."""
+    return numpy.array(array, order="C")
+
+
+def index_add(array: Any, key: Any, values: Any) -> None:
+    """Add values into an array at a key in which places may repeat; the standard has no function for it."""
+    numpy.add.at(array, key, values)
+
+
+# Reductions straight from the ufuncs: NumPy's functions of these names cost a microsecond more to do the same.
+
+
+def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.multiply.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.logical_and.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
+    return numpy.logical_or.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
+    return x.reshape(shape) if copy is None else numpy.reshape(x, shape, copy=copy)
+
+
+def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
+    """NaN and infinity are values here, not warnings.
+
+    What ufuncs warn of is attributed to the frame that called them, which the filter in `rustorch_core` silences at no
+    cost. These functions warn from frames of NumPy's own.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with numpy.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    call.__name__ = function.__name__
+    return call
+
+
+mean = _quiet(_compat.mean)
+var = _quiet(_compat.var)
+std = _quiet(_compat.std)
+clip = _quiet(_compat.clip)
+cumulative_sum = _quiet(_compat.cumulative_sum)
+cumulative_prod = _quiet(_compat.cumulative_prod)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_compat, name)

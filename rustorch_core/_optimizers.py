@@ -1,0 +1,277 @@
+"""The optimizer factory: update rules for one array, and the optimizer that applies one to many parameters.
+
+A rule is a pair of functions, `init(p)` for its state and `update(p, g, state, step, options)` for the new value; its
+body reads like the paper. Parameters, groups and state files are the optimizer's business, not the rule's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rustorch_core import _plugins
+from rustorch_core._autograd import no_grad
+from rustorch_core._creation_functions import zeros_like
+from rustorch_core._elementwise_functions import maximum, sqrt
+from rustorch_core._indexing_functions import overwrite
+from rustorch_core._tensor import Tensor
+from rustorch_core.errors import ArgumentError, OperandError
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """An optimizer for one array.
+
+    Arguments:
+        name: the name that `create` takes.
+        defaults: every option with its default value; no other is accepted.
+        init: `(p, options) -> state`, tensors by name.
+        update: `(p, g, state, step, options) -> (new p, new state)`; `step` counts from 1.
+        source: the paper.
+    """
+
+    name: str
+    defaults: Mapping[str, Any]
+    init: Callable[[Tensor, Mapping[str, Any]], State]
+    update: Callable[[Tensor, Tensor, State, int, Mapping[str, Any]], tuple[Tensor, State]]
+    source: str
+
+
+def _sgd_init(p: Tensor, options: Mapping[str, Any]) -> State:
+    return {"momentum": zeros_like(p)} if options["momentum"] else {}
+
+
+def _sgd(p: Tensor, g: Tensor, state: State, step: int, options: Mapping[str, Any]) -> tuple[Tensor, State]:
+    g = g + options["weight_decay"] * p if options["weight_decay"] else g
+    if not options["momentum"]:
+        return p - options["lr"] * g, state
+    dampening = options["dampening"] if step > 1 else 0.0
+    velocity = options["momentum"] * state["momentum"] + (1 - dampening) * g
+    direction = g + options["momentum"] * velocity if options["nesterov"] else velocity
+    return p - options["lr"] * direction, {"momentum": velocity}
+
+
+def _adam_init(p: Tensor, options: Mapping[str, Any]) -> State:
+    state = {"mean": zeros_like(p), "square": zeros_like(p)}
+    return {**state, "largest_square": zeros_like(p)} if options["amsgrad"] else state
+
+
+def _adam(decoupled: bool) -> Callable[..., tuple[Tensor, State]]:
+    """Adam's family: `decoupled` shrinks the weights themselves (AdamW), not through the gradient (Adam)."""
+
+    def update(p: Tensor, g: Tensor, state: State, step: int, options: Mapping[str, Any]) -> tuple[Tensor, State]:
+        lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
+        if decay:
+            p, g = (p * (1 - lr * decay), g) if decoupled else (p, g + decay * p)
+        mean = beta1 * state["mean"] + (1 - beta1) * g
+        square = beta2 * state["square"] + (1 - beta2) * g * g
+        kept = {"mean": mean, "square": square}
+        if options["amsgrad"]:
+            square = kept["largest_square"] = maximum(state["largest_square"], square)
+        denominator = sqrt(square) / math.sqrt(1 - beta2**step) + options["eps"]
+        return p - lr / (1 - beta1**step) * mean / denominator, kept
+
+    return update
+
+
+_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
+
+RULES: dict[str, UpdateRule] = {
+    rule.name: rule
+    for rule in (
+        UpdateRule(
+            "sgd",
+            {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
+            _sgd_init,
+            _sgd,
+            "Robbins and Monro 1951; momentum as in Sutskever et al. 2013",
+        ),
+        UpdateRule("adam", _ADAM, _adam_init, _adam(decoupled=False), "Kingma and Ba 2015, arXiv:1412.6980"),
+        UpdateRule(
+            "adamw",
+            {**_ADAM, "weight_decay": 1e-2},
+            _adam_init,
+            _adam(decoupled=True),
+            "Loshchilov and Hutter 2019, arXiv:1711.05101",
+        ),
+    )
+}
+
+
+def list_optimizers() -> list[str]:
+    """Every name that `create` takes, those of plugins included."""
+    return sorted({*RULES, *(spec.name for _, spec in _plugins.facts("rustorch_optimizers"))})
+
+
+def rule_of(name: str) -> UpdateRule:
+    """The update rule of a name.
+
+    Raises:
+        ArgumentError: for an unknown name, with the nearest known one.
+    """
+    if name in RULES:
+        return RULES[name]
+    for _, spec in _plugins.facts("rustorch_optimizers"):
+        if spec.name == name:
+            rule = _plugins.resolve(spec.load)()
+            if not isinstance(rule, UpdateRule):
+                raise OperandError(f"optim: {spec.load} returned {type(rule).__name__}, expected UpdateRule")
+            return rule
+    raise ArgumentError(f"optim.create: there is no optimizer {name!r}; {_nearest(name, list_optimizers())}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    choices = list(known)
+    near = difflib.get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices)}"
+
+
+def create(name: str, model_or_parameters: Any, **options: Any) -> Optimizer:
+    """Make an optimizer.
+
+    Arguments:
+        name: such as "adamw"; `optim.list()` names all.
+        model_or_parameters: a module, tensors, (name, tensor) pairs, or dicts with "params" and options of their own.
+        **options: as in PyTorch, such as `lr`; `optim.info(name).defaults` names all.
+
+    Raises:
+        ArgumentError: for an unknown name or option, a value out of range, or a parameter given twice.
+        OperandError: for what is no parameter.
+
+    Example:
+        >>> import rustorch as rt
+        >>> w = rt.asarray([4.0]).requires_grad_()
+        >>> optimizer = rt.optim.create("sgd", [w], lr=0.25)
+        >>> (w * w).sum().backward()
+        >>> optimizer.step()
+        >>> w
+        tensor([2.], dtype=float32, requires_grad=True)
+    """
+    return Optimizer(rule_of(name), model_or_parameters, options)
+
+
+class Optimizer:
+    """Applies an update rule to parameters; `param_groups` holds their options, as in PyTorch."""
+
+    def __init__(self, rule: UpdateRule, model_or_parameters: Any, options: Mapping[str, Any]) -> None:
+        self.rule = rule
+        self.defaults = {**rule.defaults, **_checked(rule, options)}
+        self.param_groups: list[dict[str, Any]] = []
+        self._names: dict[int, str] = {}
+        self._states: dict[str, State] = {}
+        self._steps: dict[str, int] = {}
+        for group in _groups(model_or_parameters):
+            self.add_param_group(group)
+        if not self._names:
+            raise ArgumentError("optim.create: there are no parameters to optimize")
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own: a mapping with "params" and any option."""
+        own = _checked(self.rule, {key: value for key, value in group.items() if key != "params"})
+        named = list(_named(group["params"], len(self._names)))
+        for name, parameter in named:
+            if not isinstance(parameter, Tensor):
+                raise OperandError(f"optim.create: expected parameters, met {type(parameter).__name__}")
+            if not parameter.requires_grad or not parameter.is_leaf:
+                raise OperandError(f"optim.create: parameter {name!r} is no leaf that requires a gradient")
+            if id(parameter) in self._names:
+                raise ArgumentError(f"optim.create: parameter {name!r} was given twice")
+            self._names[id(parameter)] = name
+        self.param_groups.append({**self.defaults, **own, "params": [parameter for _, parameter in named]})
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    @no_grad()
+    def step(self) -> None:
+        """Update every parameter that has a gradient, in place."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
+        name = self._names[id(parameter)]
+        value = parameter.detach()
+        if name not in self._states:
+            self._states[name] = self.rule.init(value, group)
+        self._steps[name] = step = self._steps.get(name, 0) + 1
+        gradient = -gradient.detach() if group["maximize"] else gradient.detach()
+        new, self._states[name] = self.rule.update(value, gradient, self._states[name], step, group)
+        overwrite(parameter, new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of every parameter by its name, and the groups' options."""
+        options = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
+        names = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
+        return {
+            "optimizer": self.rule.name,
+            "state": {name: dict(state) for name, state in self._states.items()},
+            "steps": dict(self._steps),
+            "param_groups": [{**each, "params": each_names} for each, each_names in zip(options, names, strict=True)],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over a state that `state_dict` gave.
+
+        Raises:
+            ArgumentError: where it belongs to another optimizer or to other parameters, with the names that differ.
+        """
+        if state_dict["optimizer"] != self.rule.name:
+            raise ArgumentError(f"load_state_dict: the state is of {state_dict['optimizer']!r}, this is {self.rule.name!r}")
+        theirs = [group["params"] for group in state_dict["param_groups"]]
+        ours = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
+        if theirs != ours:
+            differing = sorted({name for group in theirs for name in group} ^ {name for group in ours for name in group})
+            raise ArgumentError(f"load_state_dict: the parameters differ: {', '.join(differing) or 'they are grouped otherwise'}")
+        self._states = {name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()}
+        self._steps = dict(state_dict["steps"])
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            group.update({key: value for key, value in saved.items() if key != "params"})
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{key}={value}" for key, value in self.defaults.items())
+        return f"{self.rule.name}({len(self._names)} parameters, {options})"
+
+
+def _groups(model_or_parameters: Any) -> Iterator[Mapping[str, Any]]:
+    if hasattr(model_or_parameters, "named_parameters"):
+        yield {"params": list(model_or_parameters.named_parameters())}
+        return
+    if isinstance(model_or_parameters, Tensor):
+        raise OperandError("optim.create: expected a module or a list of parameters, met one tensor; put it into a list")
+    given = list(model_or_parameters)
+    if given and isinstance(given[0], Mapping):
+        yield from given
+    else:
+        yield {"params": given}
+
+
+def _named(parameters: Any, start: int) -> Iterator[tuple[str, Any]]:
+    for place, each in enumerate(parameters, start):
+        yield each if isinstance(each, tuple) else (str(place), each)
+
+
+def _checked(rule: UpdateRule, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as given.
+
+    Raises:
+        ArgumentError: for a name that the rule does not know, and for a number that cannot be.
+    """
+    for key, value in options.items():
+        if key not in rule.defaults:
+            raise ArgumentError(f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, rule.defaults)}")
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, bool) and not (math.isfinite(number) and number >= 0):
+                raise ArgumentError(f"optim.create: {key}={value}; expected a finite number of at least 0")
+    if any(not 0 <= beta < 1 for beta in options.get("betas", ())):
+        raise ArgumentError(f"optim.create: betas={options['betas']}; expected numbers in [0, 1)")
+    return dict(options)

@@ -1,0 +1,55 @@
+"""Pytrees: nested lists, tuples, dicts, dataclasses and registered containers as a flat list of leaves, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+Rebuild = Callable[[list[Any]], Any]
+_CONTAINERS: dict[type, Callable[[Any], tuple[list[Any], Rebuild]]] = {}
+
+
+def register(kind: type, split: Callable[[Any], tuple[list[Any], Rebuild]]) -> None:
+    """Let instances of a class be taken apart: `split(instance)` gives its children and a function that rebuilds it."""
+    _CONTAINERS[kind] = split
+
+
+def _split(tree: Any) -> tuple[list[Any], Rebuild] | None:
+    """The children of a container and what puts them together again; None for a leaf."""
+    for kind in type(tree).__mro__:
+        if kind in _CONTAINERS:
+            return _CONTAINERS[kind](tree)
+    if isinstance(tree, dict):
+        keys = list(tree)
+        return [tree[key] for key in keys], lambda children: type(tree)(zip(keys, children, strict=True))
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return list(tree), lambda children: type(tree)(*children)
+    if isinstance(tree, (list, tuple)):
+        return list(tree), type(tree)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+        names = [field.name for field in dataclasses.fields(tree)]
+        return (
+            [getattr(tree, name) for name in names],
+            lambda children: dataclasses.replace(tree, **dict(zip(names, children, strict=True))),
+        )
+    return None
+
+
+def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
+    """The leaves of a tree in order, and the function that builds the same tree from other leaves."""
+    found = _split(tree)
+    if found is None:
+        return [tree], lambda leaves: leaves[0]
+    children, rebuild = found
+    parts = [flatten(child) for child in children]
+    sizes = [len(leaves) for leaves, _ in parts]
+
+    def build(leaves: list[Any]) -> Any:
+        built, start = [], 0
+        for size, (_, build_child) in zip(sizes, parts, strict=True):
+            built.append(build_child(leaves[start : start + size]))
+            start += size
+        return rebuild(built)
+
+    return [leaf for leaves, _ in parts for leaf in leaves], build

@@ -1,0 +1,147 @@
+"""What a plugin imports: hook markers, the frozen facts that hooks return, and the version of this contract.
+
+A leaf: it imports pluggy and the errors, discovers nothing, and is safe to import before, during and after
+`import rustorch`. A plugin is a distribution with an entry point in the group `rustorch` that names a light module:
+
+    [project.entry-points.rustorch]
+    mydevice = "rustorch_mydevice._plugin"
+
+The module states `RUSTORCH_API = (1, 0)`, the version it was written for, and defines any of the four hooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+
+from rustorch_core.errors import BackendUnavailableError, PluginError
+
+__all__ = [
+    "API_VERSION",
+    "Backend",
+    "BackendUnavailableError",
+    "DeviceSpec",
+    "Kernel",
+    "OptimizerSpec",
+    "PluginContext",
+    "PluginError",
+    "ProfilerSink",
+    "hookimpl",
+]
+
+#: (major, minor): a minor version only adds; a plugin written for (1, n) works with every (1, m >= n).
+API_VERSION = (1, 0)
+
+hookspec = pluggy.HookspecMarker("rustorch")
+hookimpl = pluggy.HookimplMarker("rustorch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginContext:
+    """What core tells a plugin in each hook; fields are only ever added."""
+
+    api_version: tuple[int, int]
+    rustorch_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A device type at work: an Array API namespace and at most four facts, each with a default.
+
+    Arguments:
+        namespace: module or object with the standard's functions, for this device's native arrays.
+        from_host: `(numpy_array, index) -> native array` that never shares memory with its argument;
+            default: `namespace.asarray(numpy_array, copy=True)`.
+        to_host: `(native array) -> numpy_array`, shared or copied; default: `numpy.from_dlpack`.
+        synchronize: `(index) -> None`, waits until the device has finished what it was given; default: nothing to wait for.
+        memory: `(index) -> (free, total)` in bytes, or None where it is not known.
+        count: how many devices of this type there are: `"gpu:0"` to `f"gpu:{count - 1}"`.
+    """
+
+    namespace: Any
+    from_host: Callable[[Any, int], Any] | None = None
+    to_host: Callable[[Any], Any] | None = None
+    synchronize: Callable[[int], None] | None = None
+    memory: Callable[[int], tuple[int, int]] | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceSpec:
+    """A device type that a plugin offers, told without importing anything heavy.
+
+    Arguments:
+        type: the name users write, such as `"cuda"`.
+        load: `"package.module:function"` that returns the `Backend`; imported at first use.
+        probe: `"package.module:function"` that returns when the device can be used and raises
+            `BackendUnavailableError(message, reason=..., fix=...)` when not; allocates nothing, starts no driver context.
+        rank: an accelerator above 0, the reference `cpu` is 0, a device that is slower than `cpu` below.
+        description: one line for `rustorch devices`.
+    """
+
+    type: str
+    load: str | Callable[[], Backend]
+    probe: str | Callable[[], None] | None = None
+    rank: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """A faster spelling of an op on one device type.
+
+    The function takes the op's native arrays by position and its attributes by keyword, and returns native arrays,
+    or `NotImplemented` to decline, whereupon the next candidate is asked.
+
+    Arguments:
+        op: the op's name in the registry, such as `"softmax"`.
+        device: the device type it runs on, such as `"cpu"`.
+        load: `"package.module:function"`, imported when the op first runs on the device.
+        dtypes: names of the dtypes of the first array that it accepts.
+        rank: among several kernels for one op the highest is asked first.
+    """
+
+    op: str
+    device: str
+    load: str | Callable[..., Any]
+    dtypes: frozenset[str] = field(default_factory=lambda: frozenset({"float32"}))
+    rank: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec:
+    """An optimizer for `optim.create(name, ...)`; `load` names an `UpdateRule`."""
+
+    name: str
+    load: str | Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfilerSink:
+    """A destination for `profiler.profile(sink=name)`; `load` names a pair of callbacks as `profiler.watch` takes them."""
+
+    name: str
+    load: str | Callable[[], tuple[Callable[..., Any], Callable[..., None]]]
+
+
+class HookSpecifications:
+    """The four hooks. Each is called once, at discovery, and returns facts; none of them dispatches."""
+
+    @hookspec
+    def rustorch_devices(self, ctx: PluginContext) -> Iterable[DeviceSpec]:  # type: ignore[empty-body]
+        """Device types that the plugin brings."""
+
+    @hookspec
+    def rustorch_kernels(self, ctx: PluginContext) -> Iterable[Kernel]:  # type: ignore[empty-body]
+        """Kernels that the plugin brings, for its own devices or for others'."""
+
+    @hookspec
+    def rustorch_optimizers(self, ctx: PluginContext) -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
+        """Optimizers that the plugin adds to the factory."""
+
+    @hookspec
+    def rustorch_profiler_sinks(self, ctx: PluginContext) -> Iterable[ProfilerSink]:  # type: ignore[empty-body]
+        """Destinations that the plugin adds for profiles."""
