@@ -37,11 +37,12 @@ class _KeysByNativeDType(dict[Any, DispatchKey]):
         self.device = device
 
     def __missing__(self, native_dtype: Any) -> DispatchKey:
-        for name, dtype in DTYPES.items():
-            if getattr(self.device.namespace, name, None) == native_dtype or dtype is native_dtype:
-                return self.setdefault(native_dtype, self.device.key(dtype))
         if isinstance(native_dtype, numpy.dtype):
-            return self.device.key(as_dtype(native_dtype))
+            return self.setdefault(native_dtype, self.device.key(as_dtype(native_dtype)))
+        for name, dtype in DTYPES.items():
+            # Not a default of None: NumPy takes that for float64 when it compares.
+            if hasattr(self.device.namespace, name) and getattr(self.device.namespace, name) == native_dtype:
+                return self.setdefault(native_dtype, self.device.key(dtype))
         raise DTypeError(f"{self.device}: the native dtype {native_dtype} is none of rustorch's")
 
 

@@ -52,7 +52,7 @@ positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in
 real = unary("real", "numeric", lambda g: g, "the real part")
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
 round = unary("round", "numeric", zero, "each element rounded to the nearest integer, halves to even")
-sign = unary("sign", "numeric", zero, "the sign of each element: -1, 0 or 1; x / abs(x) for complex ones")
+sign = unary("sign", "numeric", lambda g, y, x: _turn(g, y, x), "the sign of each element: -1, 0 or 1; x / abs(x) for complex ones")
 signbit = unary("signbit", "real floating-point", None, "whether the sign bit is set")
 sin = unary("sin", "floating-point", lambda g, x: g * cos(x), "the sine of angles in radians")
 sinh = unary("sinh", "floating-point", lambda g, x: g * cosh(x), "the hyperbolic sine")
@@ -168,6 +168,13 @@ def _conj(x: Tensor) -> Tensor:
     return conj(x) if x.dtype in CATEGORIES["complex floating-point"] else x
 
 
+def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the sign: flat for real numbers; a complex one turns along the unit circle, none at 0."""
+    if x.dtype not in CATEGORIES["complex floating-point"]:
+        return zero(g)
+    return 1j * conj(y) * _ratio(imag(g * y), abs(x))
+
+
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
     """x / y, and 0 where y is 0: the gradient of a length that stays finite at the origin."""
     return where(y == 0, 0, x / where(y == 0, 1, y))
@@ -212,7 +219,7 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
 
 
 @op("clip", "real-valued", lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0), lambda g, x1, x2: where(x1 < x2, g, 0), lambda g, x1, x3: where(x1 > x3, g, 0),
-    native=lambda xp, x, low, high: xp.clip(x, low, high))
+    native=lambda xp, x, *bounds: xp.clip(x, *bounds))
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
     """Limit each element to an interval (Array API: clip).
 

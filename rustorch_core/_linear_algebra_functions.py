@@ -7,36 +7,27 @@ from typing import Any
 
 from rustorch_core import _data_types
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
-from rustorch_core._define import Prepared, cast, op, promoted, public_names
+from rustorch_core._define import PUBLIC, Prepared, cast, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj, sqrt
-from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape
+from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 
-def _left(g: Tensor, x_shape: tuple[int, ...], x2: Tensor) -> Tensor:
-    """The gradient of a matrix product for its left operand; a vector stands in as a matrix with one row."""
-    columns = expand_dims(x2, axis=1) if x2.ndim == 1 else x2
-    g = expand_dims(g, axis=-1) if x2.ndim == 1 else g
-    if len(x_shape) > 1:
-        return matmul(g, matrix_transpose(columns))
-    rows = matmul(expand_dims(g, axis=-2) if g.ndim == 1 or x2.ndim > 1 else reshape(g, (1, 1)), matrix_transpose(columns))
-    return reshape(sum(rows, axis=tuple(range(rows.ndim - 2))), x_shape)
+@op(
+    "matmul",
+    "numeric",
+    lambda g, x2: _matmul(g, matrix_transpose(x2)),
+    lambda g, x1: _matmul(matrix_transpose(x1), g),
+    kind="matmul",
+    method=False,
+)
+def _matmul(x1: Tensor, x2: Tensor, /) -> Prepared:
+    return (x1, x2), {}
 
 
-def _right(g: Tensor, x_shape: tuple[int, ...], x1: Tensor) -> Tensor:
-    """The gradient of a matrix product for its right operand; a vector stands in as a matrix with one column."""
-    rows = expand_dims(x1, axis=0) if x1.ndim == 1 else x1
-    g = expand_dims(g, axis=-2) if x1.ndim == 1 else g
-    if len(x_shape) > 1:
-        return matmul(matrix_transpose(rows), g)
-    columns = matmul(matrix_transpose(rows), expand_dims(g, axis=-1) if rows.ndim > 1 else g)
-    return reshape(sum(columns, axis=tuple(range(columns.ndim - 2))), x_shape)
-
-
-@op("matmul", "numeric", _left, _right, kind="matmul", method=False)
-def matmul(x1: Tensor, x2: Tensor, /) -> Prepared:
+def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     """Multiply matrices, or stacks of them that broadcast (Array API: matmul).
 
     Arguments:
@@ -59,9 +50,21 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Prepared:
     if not first or not second:
         raise ShapeError(f"matmul: shapes {first} and {second} met; a tensor without axes is no matrix, use * instead")
     if first[-1] != second[-2 if len(second) > 1 else 0]:
-        raise ShapeError(f"matmul: shapes {first} and {second} do not fit: {first[-1]} columns meet {second[-2 if len(second) > 1 else 0]} rows")
-    broadcast_shapes(first[:-2], second[:-2])
-    return (x1, x2), {}
+        raise ShapeError(
+            f"matmul: shapes {first} and {second} do not fit: "
+            f"{first[-1]} columns meet {second[-2 if len(second) > 1 else 0]} rows"
+        )
+    if len(first) > 1 and len(second) > 1:
+        if first[:-2] != second[:-2]:
+            broadcast_shapes(first[:-2], second[:-2])
+        return _matmul(x1, x2)
+    rows = expand_dims(x1, axis=0) if len(first) == 1 else x1
+    columns = expand_dims(x2, axis=1) if len(second) == 1 else x2
+    return squeeze(_matmul(rows, columns), axis=(-2,) * (len(first) == 1) + (-1,) * (len(second) == 1))
+
+
+matmul.__module__ = PUBLIC
+_matmul.op.function = matmul  # type: ignore[attr-defined]
 
 
 def _matmul_operator(x1: Any, x2: Any) -> Any:

@@ -58,6 +58,13 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     return x.reshape(shape) if copy is None else numpy.reshape(x, shape, copy=copy)
 
 
+def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
+    """Spelled out, because NumPy's own does not take bfloat16."""
+    result = x if min is None else numpy.maximum(x, min)
+    result = result if max is None else numpy.minimum(result, max)
+    return x.copy() if result is x else result
+
+
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     """NaN and infinity are values here, not warnings.
 
@@ -76,7 +83,6 @@ def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
 mean = _quiet(_compat.mean)
 var = _quiet(_compat.var)
 std = _quiet(_compat.std)
-clip = _quiet(_compat.clip)
 cumulative_sum = _quiet(_compat.cumulative_sum)
 cumulative_prod = _quiet(_compat.cumulative_prod)
 

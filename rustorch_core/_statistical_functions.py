@@ -8,7 +8,7 @@ from rustorch_core import _data_types
 from rustorch_core._axes import Axes, one_axis, some_axes
 from rustorch_core._define import Prepared, cast, composition, op, public_names
 from rustorch_core._elementwise_functions import exp, log, where
-from rustorch_core._manipulation_functions import broadcast_to, concat, flip, reshape
+from rustorch_core._manipulation_functions import broadcast_to, flip, reshape, stack
 from rustorch_core._tensor import Tensor
 
 
@@ -88,11 +88,11 @@ def _product_of_others(x: Tensor, axis: Axes) -> Tensor:
     order = (*rest, *axes)
     moved = permute_dims(x, order)
     rows = reshape(moved, (*[x.shape[each] for each in rest], _count(x.shape, axes)))
-    ones = reshape(rows[..., :1] * 0 + 1, (*rows.shape[:-1], -1)) if rows.shape[-1] else rows
-    before = cumulative_prod(concat([ones, rows[..., :-1]], axis=-1), axis=-1)
-    after = flip(cumulative_prod(concat([ones, flip(rows, axis=-1)[..., :-1]], axis=-1), axis=-1), axis=-1)
-    back = tuple(order.index(each) for each in range(x.ndim))
-    return permute_dims(reshape(before * after, moved.shape), back)
+    if rows.shape[-1] == 0:
+        return x
+    before = cumulative_prod(rows[..., :-1], axis=-1, include_initial=True)
+    after = flip(cumulative_prod(flip(rows, axis=-1)[..., :-1], axis=-1, include_initial=True), axis=-1)
+    return permute_dims(reshape(before * after, moved.shape), tuple(order.index(each) for each in range(x.ndim)))
 
 
 @op("mean", "floating-point", lambda g, x_shape, axis: stretch(g, x_shape, axis) / _count(x_shape, axis))
@@ -217,7 +217,27 @@ def cumulative_sum(
     return _read_cumulative("cumulative_sum", x, axis, dtype, include_initial)
 
 
-@op("cumulative_prod", "numeric", no_gradient="its rule is not written yet")
+def _product_from_here(g: Tensor, x: Tensor, axis: int, include_initial: bool) -> Tensor:
+    """The gradient of a running product, by the recurrence s[k] = g[k] + x[k + 1] s[k + 1]; no division, so zeros do no harm."""
+    before = (slice(None),) * axis
+    g = g[(*before, slice(1, None))] if include_initial else g
+    length = x.shape[axis]
+    sums: list[Tensor] = []
+    for k in reversed(range(length)):
+        here = g[(*before, k)]
+        sums.insert(0, here + x[(*before, k + 1)] * sums[0] if sums else here)
+    if not sums:
+        return g
+    shorter = x[(*before, slice(0, length - 1))]
+    return stack(sums, axis=axis) * cumulative_prod(shorter, axis=axis, include_initial=True)
+
+
+@op(
+    "cumulative_prod",
+    "numeric",
+    lambda g, x, axis, include_initial: _product_from_here(g, x, axis, include_initial),
+    domain=(0.5, 2.0),
+)
 def cumulative_prod(
     x: Tensor, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
 ) -> Prepared:

@@ -1,0 +1,267 @@
+"""The table: samples for every op of the registry.
+
+Elementwise ops get theirs from their dtype category and domain, so that stating an op is all it takes to have it
+tested. The others, whose arguments have a meaning of their own, stand in `CASES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat.numpy as reference_namespace
+import numpy
+
+from rustorch_core._op import REGISTRY, Op
+
+Array = numpy.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of an op: its arrays, what else it takes, and the same call in NumPy.
+
+    Arguments:
+        arrays: the inputs, in the dtype under test.
+        call: the op's public spelling, taking tensors.
+        reference: the same in NumPy, taking arrays of double precision.
+        differentiable: which inputs a gradient is checked for.
+    """
+
+    arrays: tuple[Array, ...]
+    call: Callable[..., Any]
+    reference: Callable[..., Any]
+    differentiable: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row of `CASES`: shapes of the inputs, arguments after them, and where needed the call and its reference."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    call: Callable[..., Any] | None = None
+    reference: Callable[..., Any] | None = None
+    dtypes: tuple[str | None, ...] = ()
+
+
+def samples(op: Op, dtype: numpy.dtype[Any], seed: int = 0) -> Iterator[Sample]:
+    """Every sample of an op in a dtype.
+
+    Raises:
+        LookupError: for an op that has none, which is a failure of the table.
+    """
+    generator = numpy.random.default_rng([seed, *op.name.encode()])
+    if op.kind == "unary":
+        cases = [Case(((3, 4),)), Case(((),)), Case(((0, 3),))]
+    elif op.kind == "binary":
+        cases = [Case(pair) for pair in (((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2, 3)), ((0, 3), (3,)))]
+    else:
+        cases = CASES.get(op.name, [])
+    if not cases:
+        raise LookupError(f"op {op.name} has no samples; add a row to rustorch_conformance.samples.CASES")
+    for case in cases:
+        yield _sample(op, case, dtype, generator)
+
+
+def _sample(op: Op, case: Case, dtype: numpy.dtype[Any], generator: numpy.random.Generator) -> Sample:
+    own = [None if place >= len(case.dtypes) else case.dtypes[place] for place in range(len(case.shapes))]
+    arrays = tuple(
+        values(op.domain, shape, dtype if each is None else numpy.dtype(each), generator)
+        for shape, each in zip(case.shapes, own, strict=True)
+    )
+    call = case.call or _with_arguments(op.function, op, case)
+    reference = case.reference or _with_arguments(op.reference or getattr(reference_namespace, op.name), op, case)
+    return Sample(arrays, call, reference, tuple(place for place, each in enumerate(own) if each is None))
+
+
+def _with_arguments(function: Any, op: Op, case: Case) -> Callable[..., Any]:
+    if op.takes_list:
+        return lambda *arrays: function(list(arrays), *case.args, **case.kwargs)
+    return lambda *arrays: function(*arrays, *case.args, **case.kwargs)
+
+
+def values(
+    domain: tuple[float, float], shape: tuple[int, ...], dtype: numpy.dtype[Any], generator: numpy.random.Generator
+) -> Array:
+    """Different values inside a domain: apart from each other, so that no finite difference crosses a tie or a kink."""
+    low, high = domain
+    size = math.prod(shape)
+    if dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(dtype)
+    if dtype.kind in "iu":
+        low = max(low, 0) if dtype.kind == "u" else low
+        return generator.integers(math.ceil(low), math.floor(high) + 1, shape).astype(dtype)
+    steps = (generator.permutation(size) + generator.uniform(0.3, 0.7, size)) / max(size, 1)
+    drawn = (low + (high - low) * steps).reshape(shape)
+    if dtype.kind == "c":
+        drawn = drawn + 1j * (low + (high - low) * generator.permutation(size).reshape(shape) / max(size, 1))
+    return drawn.astype(dtype)
+
+
+def _softmax(x: Array, axis: int = -1) -> Array:
+    powers = numpy.exp(x - x.max(axis=axis, keepdims=True)) if x.size else x
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def _layer_norm(x: Array, weight: Array | float = 1.0, bias: Array | float = 0.0, axes: Any = -1) -> Array:
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return centred / numpy.sqrt(x.var(axis=axes, keepdims=True) + 1e-5) * weight + bias
+
+
+def _normal_cdf(x: Array) -> Array:
+    return 0.5 * numpy.vectorize(math.erfc, otypes=[float])(-x / math.sqrt(2))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    return 0.5 * x * (1 + numpy.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _slope(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
+    """g times a function's derivative, by Richardson's extrapolation of central differences: good to 11 digits."""
+
+    def central(x: Array, step: float) -> Array:
+        return (function(x + step) - function(x - step)) / (2 * step)
+
+    return lambda g, x: g * (64 * central(x, 1e-2) - 20 * central(x, 2e-2) + central(x, 4e-2)) / 45
+
+
+def _written(x: Any, value: Any) -> Any:
+    from rustorch import clone
+
+    x = clone(x)
+    x[1:, 0] = value
+    return x
+
+
+def _written_in_numpy(x: Array, value: Array) -> Array:
+    x = x.copy()
+    x[1:, 0] = value
+    return x
+
+
+def _scattered(g: Array) -> Array:
+    result = numpy.zeros((4, 3), g.dtype)
+    numpy.add.at(result, ([0, 2, 2],), g)
+    return result
+
+
+def _index(*places: int) -> Any:
+    return numpy.asarray(places)
+
+
+def _reductions(**extra: Any) -> list[Case]:
+    return [
+        Case(((3, 4),), kwargs=extra),
+        Case(((3, 4, 2),), kwargs={"axis": 1, **extra}),
+        Case(((3, 4, 2),), kwargs={"axis": (0, -1), "keepdims": True, **extra}),
+    ]
+
+
+CASES: dict[str, list[Case]] = {
+    "all": _reductions(),
+    "any": _reductions(),
+    "argmax": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1, "keepdims": True})],
+    "argmin": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 0})],
+    "argsort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True})],
+    "astype": [Case(((3, 4),), call=lambda x: x.astype("complex128"), reference=lambda x: x.astype(complex))],
+    "broadcast_to": [Case(((3, 1),), args=((2, 3, 4),)), Case(((),), args=([2],))],
+    "clip": [
+        Case(((3, 4),), args=(0, 1)),
+        Case(((3, 4), (4,)), call=lambda x, high: _clip(x, None, high), reference=lambda x, high: numpy.minimum(x, high)),
+        Case(((3, 4), (4,)), call=lambda x, low: _clip(x, low), reference=lambda x, low: numpy.maximum(x, low)),
+    ],
+    "concat": [Case(((2, 3), (4, 3))), Case(((2, 3), (2, 1)), kwargs={"axis": -1}), Case(((2, 2), (3,)), kwargs={"axis": None})],
+    "count_nonzero": _reductions(),
+    "cumulative_prod": [Case(((3, 4),), kwargs={"axis": 1}), Case(((4,),), kwargs={"include_initial": True})],
+    "cumulative_sum": [
+        Case(((4,),)),
+        Case(((3, 4),), kwargs={"axis": 0}),
+        Case(((3, 4),), kwargs={"axis": 1, "include_initial": True}),
+    ],
+    "expand_dims": [Case(((3, 4),), kwargs={"axis": 1}), Case(((3,),), kwargs={"axis": (0, -1)}, reference=lambda x: x[None, :, None])],
+    "flip": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1})],
+    "gelu": [
+        Case(((3, 4),), reference=lambda x: x * _normal_cdf(x)),
+        Case(((3, 4),), kwargs={"approximate": "tanh"}, reference=_gelu_tanh),
+    ],
+    "gelu_gradient": [
+        Case(((3, 4), (3, 4)), reference=_slope(lambda x: x * _normal_cdf(x))),
+        Case(((3, 4), (3, 4)), kwargs={"approximate": "tanh"}, reference=_slope(_gelu_tanh)),
+    ],
+    "getitem": [
+        Case(((4, 3),), call=lambda x: x[1:, ::-2], reference=lambda x: x[1:, ::-2]),
+        Case(((4, 3),), call=lambda x: x[-1], reference=lambda x: x[-1]),
+        Case(((4, 3),), call=lambda x: x[..., None, 1], reference=lambda x: x[..., None, 1]),
+        Case(((4, 3),), call=lambda x: x[[0, 2, 2]], reference=lambda x: x[[0, 2, 2]]),
+        Case(((4, 3),), call=lambda x: x[_index(0, 3), 1:], reference=lambda x: x[[0, 3], 1:]),
+        Case(((4, 3),), call=lambda x: x[[True, False, True, True]], reference=lambda x: x[[True, False, True, True]]),
+    ],
+    "layer_norm": [
+        Case(((3, 4),), args=((4,),), reference=_layer_norm),
+        Case(((2, 3, 4),), args=((3, 4),), reference=lambda x: _layer_norm(x, axes=(-2, -1))),
+        Case(((3, 4), (4,), (4,)), call=lambda x, w, b: _function("layer_norm")(x, (4,), w, b), reference=_layer_norm),
+    ],
+    "linear": [
+        Case(((3, 4), (2, 4)), reference=lambda x, w: x @ w.T),
+        Case(((2, 3, 4), (2, 4), (2,)), reference=lambda x, w, b: x @ w.T + b),
+    ],
+    "log_softmax": [Case(((3, 4),), reference=lambda x: numpy.log(_softmax(x))), Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: numpy.log(_softmax(x, 0)))],
+    "log_softmax_gradient": [Case(((3, 4), (3, 4)), reference=lambda g, y: g - numpy.exp(y) * g.sum(-1, keepdims=True))],
+    "logsumexp": [
+        Case(((3, 4),), reference=lambda x: numpy.log(numpy.exp(x).sum())),
+        Case(((3, 4),), kwargs={"axis": 1, "keepdims": True}, reference=lambda x: numpy.log(numpy.exp(x).sum(1, keepdims=True))),
+    ],
+    "matmul": [
+        Case(shapes)
+        for shapes in (
+            ((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((2, 3, 4), (4, 2)), ((4,), (2, 4, 3)),
+            ((5, 1, 3, 4), (2, 4, 2)), ((2, 3, 4), (4,)), ((0, 4), (4, 2)), ((3, 0), (0, 2)),
+        )
+    ],  # fmt: skip
+    "matrix_transpose": [Case(((3, 4),)), Case(((2, 3, 4),))],
+    "max": _reductions(),
+    "mean": _reductions(),
+    "min": _reductions(),
+    "nonzero": [Case(((3, 4),))],
+    "permute_dims": [Case(((2, 3, 4),), args=((2, 0, 1),))],
+    "prod": _reductions(),
+    "reshape": [Case(((3, 4),), args=((2, -1),)), Case(((3, 4),), args=([12],)), Case(((0, 3),), args=((0,),))],
+    "roll": [Case(((3, 4),), args=(2,)), Case(((3, 4),), args=((1, -1),), kwargs={"axis": (0, 1)})],
+    "scatter": [Case(((3, 3),), call=lambda g: _function("scatter")(g, (4, 3), (_index(0, 2, 2),)), reference=_scattered)],
+    "searchsorted": [Case(((5,), (3,)), call=lambda x, v: _function("searchsorted")(_sorted(x), v), reference=lambda x, v: numpy.searchsorted(numpy.sort(x), v))],
+    "setitem": [Case(((3, 2), (2,)), call=_written, reference=_written_in_numpy)],
+    "silu_gradient": [Case(((3, 4), (3, 4)), reference=_slope(lambda x: x / (1 + numpy.exp(-x))))],
+    "softmax": [Case(((3, 4),), reference=_softmax), Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: _softmax(x, 0))],
+    "softmax_gradient": [Case(((3, 4), (3, 4)), reference=lambda g, y: y * (g - (g * y).sum(-1, keepdims=True)))],
+    "squeeze": [Case(((3, 1, 4),), kwargs={"axis": 1}), Case(((1, 3, 1),), kwargs={"axis": (0, 2)})],
+    "stack": [Case(((2, 3), (2, 3))), Case(((2, 3), (2, 3)), kwargs={"axis": -1})],
+    "std": _reductions(correction=1),
+    "sum": _reductions(),
+    "transfer": [Case(((3, 4),), call=lambda x: x.to(x.device), reference=lambda x: x)],
+    "tril": [Case(((3, 4),)), Case(((2, 3, 3),), kwargs={"k": 1})],
+    "triu": [Case(((3, 4),)), Case(((2, 3, 3),), kwargs={"k": -1})],
+    "unique_all": [Case(((3, 4),))],
+    "var": [*_reductions(), *_reductions(correction=1)],
+    "where": [
+        Case(((3, 4), (3, 4), (4,)), dtypes=("bool", None, None)),
+        Case(((3, 1), (), (2,)), dtypes=("bool", None, None)),
+    ],
+}  # fmt: skip
+
+
+def _function(name: str) -> Callable[..., Any]:
+    function = REGISTRY[name].function
+    assert function is not None
+    return function
+
+
+def _clip(x: Any, *bounds: Any) -> Any:
+    return _function("clip")(x, *bounds)
+
+
+def _sorted(x: Any) -> Any:
+    return x.sort()
