@@ -5,16 +5,16 @@ carry the names that PyTorch users know and are imported at first use.
 """
 
 import importlib as _importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from rustorch_core import __version__, _plugins
+from rustorch_core import __version__, _mutation, _plugins
 from rustorch_core import errors as errors
 from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
 from rustorch_core._axes import broadcast_shapes
 from rustorch_core._constants import e, inf, nan, newaxis, pi
-from rustorch_core._creation_functions import *  # noqa: F403  a chapter of the standard each
-from rustorch_core._data_type_functions import *  # noqa: F403
+from rustorch_core._creation_functions import *
+from rustorch_core._data_type_functions import *
 from rustorch_core._data_type_functions import __array_namespace_info__
 from rustorch_core._data_types import (
     bfloat16,
@@ -34,19 +34,19 @@ from rustorch_core._data_types import (
     uint32,
     uint64,
 )
-from rustorch_core._data_types import bool_ as bool  # noqa: A004  the standard's name
+from rustorch_core._data_types import bool_ as bool
 from rustorch_core._devices import Device, default_device, device, devices, set_default_device
-from rustorch_core._elementwise_functions import *  # noqa: F403
-from rustorch_core._indexing_functions import *  # noqa: F403
-from rustorch_core._linear_algebra_functions import *  # noqa: F403
-from rustorch_core._manipulation_functions import *  # noqa: F403
-from rustorch_core._neural_functions import *  # noqa: F403
-from rustorch_core._searching_functions import *  # noqa: F403
-from rustorch_core._statistical_functions import *  # noqa: F403
+from rustorch_core._elementwise_functions import *
+from rustorch_core._indexing_functions import *
+from rustorch_core._linear_algebra_functions import *
+from rustorch_core._manipulation_functions import *
+from rustorch_core._neural_functions import *
+from rustorch_core._searching_functions import *
+from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
-from rustorch_core._utility_functions import *  # noqa: F403
+from rustorch_core._utility_functions import *
 
-if TYPE_CHECKING:
+if _TYPE_CHECKING:
     from rustorch import data, io, linalg, nn, optim, profiler, random
 
 __array_api_version__ = "2025.12"

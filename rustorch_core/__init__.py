@@ -9,5 +9,5 @@ from rustorch_core._version import __version__
 
 __all__ = ["__version__"]
 
-# NaN and infinity are values here. NumPy's ufuncs attribute their warnings to the frame that called them, which is ours.
+# NaN and infinity are values here. What NumPy's ufuncs warn of is attributed to the frame that called them: ours.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"rustorch_core\.")

@@ -44,37 +44,46 @@ def walk(
     gradients: dict[Node, Tensor] = {}
     for node, gradient in outputs:
         gradients[node] = gradients[node] + gradient if node in gradients else gradient
+    order = in_order([node for node, _ in outputs])
+    useful = set(order) if wanted is None else _leading_to(wanted, order)
     results: dict[Node, Tensor] = {}
     with _graph.set_recording(create_graph):
-        for node in _in_order(outputs, wanted):
-            gradient_here = gradients.pop(node, None)
-            if gradient_here is None:
+        for node in order:
+            if node not in gradients:
                 continue
+            gradient_here = gradients.pop(node)
             if node in wanted if wanted is not None else node.op is None:
                 results[node] = gradient_here
-            if node.op is None:
+            if node.op is None or not any(parent in useful for parent in node.parents):
                 continue
             for parent, incoming in zip(node.parents, _pull_back(node, gradient_here), strict=True):
-                if parent is None or incoming is None:
-                    continue
-                incoming = unbroadcast(incoming, parent)
-                gradients[parent] = gradients[parent] + incoming if parent in gradients else incoming
+                if parent in useful and incoming is not None:
+                    incoming = unbroadcast(incoming, parent)
+                    gradients[parent] = gradients[parent] + incoming if parent in gradients else incoming
             if not retain_graph:
                 node.saved = None
     return results
 
 
-def _in_order(outputs: Sequence[tuple[Node, Tensor]], wanted: frozenset[Node] | None) -> list[Node]:
+def in_order(outputs: Sequence[Node]) -> list[Node]:
     """Every node that the outputs came from, latest first, so that a node is met after all that used it."""
-    found = {node for node, _ in outputs}
+    found = set(outputs)
     stack = list(found)
     while stack:
-        node = stack.pop()
-        for parent in node.parents:
+        for parent in stack.pop().parents:
             if parent is not None and parent not in found:
                 found.add(parent)
                 stack.append(parent)
     return sorted(found, key=lambda node: -node.order)
+
+
+def _leading_to(wanted: frozenset[Node], order: Sequence[Node]) -> set[Node]:
+    """The nodes from which a wanted one can be reached; the walk visits no others."""
+    leading: set[Node] = set()
+    for node in reversed(order):
+        if node in wanted or any(parent in leading for parent in node.parents):
+            leading.add(node)
+    return leading
 
 
 def _pull_back(node: Node, g: Tensor) -> Sequence[Tensor | None]:
@@ -96,7 +105,9 @@ def _pull_back(node: Node, g: Tensor) -> Sequence[Tensor | None]:
 
 def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
     """The gradient of a kernel without rules of its own: that of the op's composition, run again."""
-    assert node.op is not None and node.op.compose is not None and node.saved is not None
+    assert node.op is not None
+    assert node.op.compose is not None
+    assert node.saved is not None
     kept = next(values for values in node.saved if values is not None)
     inputs = [_restore(value, node) for value in kept]
     create_graph = _graph.recording()
@@ -150,7 +161,9 @@ def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, cre
             "call .requires_grad_() on a leaf, and compute outside no_grad()"
         )
     seed = _seed("backward", output, gradient)
-    found = walk([(output._node, seed)], wanted=None, retain_graph=retain_graph or create_graph, create_graph=create_graph)
+    found = walk(
+        [(output._node, seed)], wanted=None, retain_graph=retain_graph or create_graph, create_graph=create_graph
+    )
     for node, value in found.items():
         leaf = node.leaf() if node.leaf is not None else None
         if leaf is not None:
@@ -160,7 +173,9 @@ def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, cre
 def _seed(name: str, output: Tensor, gradient: Tensor | None) -> Tensor:
     if gradient is None:
         if output.size != 1:
-            raise ShapeError(f"{name}: a tensor of shape {output.shape} needs a gradient of that shape; or reduce it with .sum()")
+            raise ShapeError(
+                f"{name}: a tensor of shape {output.shape} needs a gradient of that shape; or reduce it with .sum()"
+            )
         return _ones_like(output)
     if not isinstance(gradient, Tensor):
         gradient = beside(name, output, gradient)
@@ -216,7 +231,9 @@ def value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         for number in numbers:
             if not -len(args) <= number < len(args):
-                raise ArgumentError(f"value_and_grad: argnums names argument {number}, but {len(args)} were passed by position")
+                raise ArgumentError(
+                    f"value_and_grad: argnums names argument {number}, but {len(args)} were passed by position"
+                )
         places = [number % len(args) for number in numbers]
         with _graph.set_recording(True):
             split = [_tree.flatten(args[place]) for place in places]
@@ -227,11 +244,13 @@ def value_and_grad(
             result = fn(*traced, **kwargs)
         value, aux = result if has_aux else (result, None)
         flat = [leaf for leaves in sources for leaf in leaves]
-        gradients = iter(_gradients(value, flat))
-        built = [rebuild([next(gradients) for _ in leaves]) for leaves, (_, rebuild) in zip(sources, split, strict=True)]
-        gradient = built[0] if isinstance(argnums, int) else tuple(built)
-        value = value if _is_open(value, flat) else value.detach()
-        return ((value, aux) if has_aux else value), gradient
+        stays_open = _is_open(value, flat)
+        gradients = iter(_gradients(value, flat, stays_open))
+        built = [
+            rebuild([next(gradients) for _ in leaves]) for leaves, (_, rebuild) in zip(sources, split, strict=True)
+        ]
+        value = value if stays_open else value.detach()
+        return ((value, aux) if has_aux else value), (built[0] if isinstance(argnums, int) else tuple(built))
 
     return value_and_gradient
 
@@ -263,33 +282,35 @@ def _source(leaf: Any) -> Tensor:
     if not isinstance(leaf, Tensor):
         raise OperandError(f"grad: expected tensors and floats in the argument, met {type(leaf).__name__}")
     if not is_floating(leaf.dtype):
-        raise DTypeError(f"grad: an argument of {leaf.dtype} has no gradient; convert it with astype, or name others in argnums")
+        raise DTypeError(
+            f"grad: an argument of {leaf.dtype} has no gradient; convert it with astype, or name others in argnums"
+        )
     return leaf if type(leaf) is not Tensor and leaf.is_leaf and leaf.requires_grad else _alias(leaf)
 
 
-def _gradients(value: Any, sources: list[Tensor]) -> list[Tensor]:
+def _gradients(value: Any, sources: list[Tensor], stays_open: bool) -> list[Tensor]:
     """The gradient for each source, zeros where the value does not depend on it."""
     from rustorch_core._creation_functions import zeros_like
 
     if not isinstance(value, Tensor) or value.size != 1 or value.dtype not in CATEGORIES["real floating-point"]:
-        met = f"a tensor of {value.dtype} and shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        met = (
+            f"a tensor of {value.dtype} and shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        )
         raise GradientError(f"grad: the function must return one real floating-point element, it returned {met}")
     found: dict[Node, Tensor] = {}
     if value._node is not None:
         wanted = frozenset(x._node for x in sources if x._node is not None)
-        is_open = _is_open(value, sources)
-        found = walk([(value._node, _ones_like(value))], wanted=wanted, retain_graph=is_open, create_graph=is_open)
+        seed = [(value._node, _ones_like(value))]
+        found = walk(seed, wanted=wanted, retain_graph=stays_open, create_graph=stays_open)
     return [found[x._node] if x._node in found else zeros_like(x.detach()) for x in sources]
 
 
-def _is_open(value: Tensor, sources: list[Tensor]) -> bool:
-    """Whether anything that requires a gradient took part besides the sources: then the result is differentiable too."""
-    if value._node is None or not _graph.recording():
+def _is_open(value: Any, sources: list[Tensor]) -> bool:
+    """Whether anything else that requires a gradient took part: then the result is differentiable too."""
+    if not isinstance(value, Tensor) or value._node is None or not _graph.recording():
         return False
     own = {x._node for x in sources}
-    return any(
-        node.op is None and node not in own for node in _in_order([(value._node, value)], None)
-    )
+    return any(node.op is None and node not in own for node in in_order([value._node]))
 
 
 def stop_gradient(x: Tensor) -> Tensor:

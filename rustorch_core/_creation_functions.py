@@ -15,11 +15,10 @@ from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, tensor_like, wrap
 from rustorch_core.errors import ArgumentError, DTypeError, OperandError, ShapeError
 
+TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), kind="transfer")
 
-TRANSFER = Op("transfer", "all", (lambda g, home: transfer(g, device=home),), kind="transfer")
 
-
-def transfer(x: Tensor, *, device: Device) -> Tensor:
+def _transfer(x: Tensor, *, device: Device) -> Tensor:
     """Move a tensor to a device, by way of the host, with its gradient."""
     made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), device.key(x.dtype))
     if x._node is not None and _graph.recording():
@@ -27,9 +26,7 @@ def transfer(x: Tensor, *, device: Device) -> Tensor:
     return made
 
 
-def asarray(
-    obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None
-) -> Tensor:
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Tensor:
     """Make a tensor of what holds numbers (Array API: asarray).
 
     Arguments:
@@ -58,7 +55,9 @@ def asarray(
     wanted = None if dtype is None else as_dtype(dtype)
     target = _devices.device(device)
     array = _as_numpy(obj, wanted)
-    if copy is False and (array is not obj and not hasattr(obj, "__array_interface__") or wanted not in (None, array.dtype)):
+    if copy is False and (
+        (array is not obj and not hasattr(obj, "__array_interface__")) or wanted not in (None, array.dtype)
+    ):
         raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} cannot become a tensor without a copy")
     if wanted is None:
         wanted = as_dtype(array.dtype)
@@ -74,7 +73,9 @@ def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tenso
     moves = device is not None and _devices.device(device) is not x.device
     changes = dtype is not None and as_dtype(dtype) is not x.dtype
     if copy is False and (moves or changes):
-        raise ArgumentError(f"asarray: copy=False, but {x.dtype} on {x.device} must be copied to become what was asked for")
+        raise ArgumentError(
+            f"asarray: copy=False, but {x.dtype} on {x.device} must be copied to become what was asked for"
+        )
     result = x.to(device=device, dtype=dtype) if moves or changes else x
     if copy and result is x:
         from rustorch_core._elementwise_functions import positive
@@ -274,9 +275,7 @@ def linspace(
     return _made("linspace", device, dtype, default, start, stop, num, endpoint=endpoint)
 
 
-def eye(
-    n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None
-) -> Tensor:
+def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
     """Make a matrix with ones on a diagonal (Array API: eye).
 
     Arguments:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy
 
 from rustorch_core import _data_types, _devices
-from rustorch_core._data_types import CATEGORIES, DTypeError, as_dtype, promote_types
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._data_types import CATEGORIES, as_dtype, promote_types
+from rustorch_core._define import Prepared, attach, op, public_names
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import OperandError
+from rustorch_core.errors import DTypeError, OperandError
 
 
 @op(
@@ -47,7 +47,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     return _astype(x, target, copy=copy)
 
 
-Tensor.astype = astype
+attach("astype", astype)
 
 
 def can_cast(from_: Any, to: Any, /) -> bool:
@@ -63,8 +63,16 @@ def result_type(*arrays_and_dtypes: Any) -> _data_types.DType:
     Raises:
         OperandError: where there is neither a tensor nor a dtype, nor a number.
     """
-    scalars = [each for each in arrays_and_dtypes if isinstance(each, (bool, int, float, complex)) and not hasattr(each, "dtype")]
-    others = [each.dtype if hasattr(each, "dtype") else as_dtype(each) for each in arrays_and_dtypes if not any(each is s for s in scalars)]
+    scalars = [
+        each
+        for each in arrays_and_dtypes
+        if isinstance(each, (bool, int, float, complex)) and not hasattr(each, "dtype")
+    ]
+    others = [
+        each.dtype if hasattr(each, "dtype") else as_dtype(each)
+        for each in arrays_and_dtypes
+        if not any(each is s for s in scalars)
+    ]
     if not others:
         if not scalars:
             raise OperandError("result_type: expected at least one tensor or dtype")
@@ -103,14 +111,13 @@ def finfo(type: Any, /) -> FloatInfo:
     if not _data_types.is_floating(dtype):
         raise DTypeError(f"finfo: {dtype} is not a floating-point dtype; use iinfo")
     if dtype.name == "bfloat16":
-        from ml_dtypes import finfo as limits
+        import ml_dtypes
+
+        info = ml_dtypes.finfo(dtype)
     else:
-        limits = numpy.finfo
-    info = limits(dtype)
+        info = numpy.finfo(dtype)
     real = _data_types.real_of(dtype)
-    return FloatInfo(
-        info.bits, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), real
-    )
+    return FloatInfo(info.bits, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), real)
 
 
 def iinfo(type: Any, /) -> IntegerInfo:
@@ -160,7 +167,7 @@ class ArrayNamespaceInfo:
         }
 
 
-def __array_namespace_info__() -> ArrayNamespaceInfo:
+def __array_namespace_info__() -> ArrayNamespaceInfo:  # noqa: N807  the standard's name
     """Tell what the namespace can do (Array API: inspection)."""
     return ArrayNamespaceInfo()
 

@@ -12,28 +12,28 @@ from rustorch_core.errors import ArgumentError, DTypeError
 
 DType = numpy.dtype[Any]
 
-bool_ = numpy.dtype(numpy.bool_)
-int8 = numpy.dtype(numpy.int8)
-int16 = numpy.dtype(numpy.int16)
-int32 = numpy.dtype(numpy.int32)
-int64 = numpy.dtype(numpy.int64)
-uint8 = numpy.dtype(numpy.uint8)
-uint16 = numpy.dtype(numpy.uint16)
-uint32 = numpy.dtype(numpy.uint32)
-uint64 = numpy.dtype(numpy.uint64)
-float16 = numpy.dtype(numpy.float16)
-bfloat16 = numpy.dtype(ml_dtypes.bfloat16)
-float32 = numpy.dtype(numpy.float32)
-float64 = numpy.dtype(numpy.float64)
-complex64 = numpy.dtype(numpy.complex64)
-complex128 = numpy.dtype(numpy.complex128)
+bool_: DType = numpy.dtype(numpy.bool_)
+int8: DType = numpy.dtype(numpy.int8)
+int16: DType = numpy.dtype(numpy.int16)
+int32: DType = numpy.dtype(numpy.int32)
+int64: DType = numpy.dtype(numpy.int64)
+uint8: DType = numpy.dtype(numpy.uint8)
+uint16: DType = numpy.dtype(numpy.uint16)
+uint32: DType = numpy.dtype(numpy.uint32)
+uint64: DType = numpy.dtype(numpy.uint64)
+float16: DType = numpy.dtype(numpy.float16)
+bfloat16: DType = numpy.dtype(ml_dtypes.bfloat16)
+float32: DType = numpy.dtype(numpy.float32)
+float64: DType = numpy.dtype(numpy.float64)
+complex64: DType = numpy.dtype(numpy.complex64)
+complex128: DType = numpy.dtype(numpy.complex128)
 
-_BOOLEAN = frozenset({bool_})
-_SIGNED = frozenset({int8, int16, int32, int64})
-_UNSIGNED = frozenset({uint8, uint16, uint32, uint64})
+_BOOLEAN: frozenset[DType] = frozenset({bool_})
+_SIGNED: frozenset[DType] = frozenset({int8, int16, int32, int64})
+_UNSIGNED: frozenset[DType] = frozenset({uint8, uint16, uint32, uint64})
 _INTEGER = _SIGNED | _UNSIGNED
-_REAL = frozenset({float16, bfloat16, float32, float64})
-_COMPLEX = frozenset({complex64, complex128})
+_REAL: frozenset[DType] = frozenset({float16, bfloat16, float32, float64})
+_COMPLEX: frozenset[DType] = frozenset({complex64, complex128})
 
 #: Every dtype by name.
 DTYPES: dict[str, DType] = {dtype.name: dtype for dtype in vars().copy().values() if isinstance(dtype, numpy.dtype)}
@@ -62,8 +62,8 @@ KINDS: dict[str, frozenset[DType]] = {
     "numeric": CATEGORIES["numeric"],
 }
 
-_COMPLEX_OF = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}
-_REAL_OF = {complex64: float32, complex128: float64}
+_COMPLEX_OF: dict[DType, DType] = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}
+_REAL_OF: dict[DType, DType] = {complex64: float32, complex128: float64}
 
 
 class Defaults:
@@ -97,11 +97,13 @@ def set_default_dtype(dtype: Any) -> None:
 def as_dtype(dtype: Any) -> DType:
     """The dtype object for a dtype, its name, a NumPy scalar type or one of bool, int, float, complex."""
     if isinstance(dtype, numpy.dtype) and dtype in CATEGORIES["all"]:
-        return dtype.newbyteorder("=") if not dtype.isnative else dtype
+        native: DType = dtype if dtype.isnative else dtype.newbyteorder("=")
+        return native
     if dtype in (bool, int, float, complex):
         return scalar_dtype(dtype(0))
     if isinstance(dtype, str) and dtype in DTYPES:
         return DTYPES[dtype]
+    found: DType | None
     try:
         found = numpy.dtype(dtype)
     except TypeError:
@@ -177,4 +179,4 @@ def isdtype(dtype: Any, kind: Any) -> bool:
         return dtype in KINDS[kind]
     if isinstance(kind, str) and kind not in DTYPES:
         raise ArgumentError(f"isdtype: {kind!r} is no kind; there are: {', '.join(KINDS)}")
-    return dtype == as_dtype(kind)
+    return bool(dtype == as_dtype(kind))

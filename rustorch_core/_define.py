@@ -45,13 +45,7 @@ def unary(
                 native = (bound.get(key) or op.bind(key))(x._array)
             except Exception as error:
                 raise _dispatch.explained(op, (x,), error) from error
-            if type(native) is not key.array_type:
-                return wrap(native, key.device)
-            made = Tensor()
-            made._array = native
-            made._key = key.device.keys[native.dtype]
-            made._node = None
-            return made
+            return wrap(native, key.device)
         _dispatch.check_tensor(name, x)
         result: Tensor = _dispatch.call(op, (x,), {})
         return result
@@ -175,10 +169,11 @@ def _publish(op: Op, function: Any, text: str) -> None:
     function.__doc__ = text.replace(".\n", f"{source}.\n", 1)
     function.op = op
     op.function = function
-    _attach_method(op.name, function)
+    attach(op.name, function)
 
 
-def _attach_method(name: str, function: Callable[..., Any]) -> None:
+def attach(name: str, function: Callable[..., Any]) -> None:
+    """Make a function that takes a tensor first a method of that name."""
     if name.isidentifier() and name not in vars(Tensor):
         setattr(Tensor, name, function)
 
@@ -187,7 +182,7 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any
     """`x += y` writes into the memory of `x`, which keeps its shape and dtype."""
 
     def assign(x: Tensor, other: Any) -> Any:
-        from rustorch_core._indexing_functions import overwrite
+        from rustorch_core._mutation import overwrite
 
         value = operate(x, other)
         return value if value is NotImplemented else overwrite(x, value)
@@ -202,7 +197,7 @@ def public_names(module: dict[str, Any]) -> list[str]:
 
 
 def is_operand(other: Any) -> bool:
-    """Whether something can stand beside a tensor in an expression: a tensor, a Python or NumPy number, a NumPy array."""
+    """Whether something can stand beside a tensor: another one, a Python or NumPy number, a NumPy array."""
     return isinstance(other, (Tensor, bool, int, float, complex)) or hasattr(other, "__array_interface__")
 
 
@@ -214,7 +209,9 @@ def promoted(name: str, x1: Any, x2: Any) -> tuple[Tensor, Tensor]:
     """
     if not isinstance(x1, Tensor):
         if not isinstance(x2, Tensor):
-            raise OperandError(f"{name}: expected a tensor among the operands, met {type(x1).__name__} and {type(x2).__name__}")
+            raise OperandError(
+                f"{name}: expected a tensor among the operands, met {type(x1).__name__} and {type(x2).__name__}"
+            )
         x1 = beside(name, x2, x1)
     elif not isinstance(x2, Tensor):
         x2 = beside(name, x1, x2)
@@ -246,9 +243,13 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         except (OverflowError, ValueError) as error:
             raise DTypeError(f"{name}: {other} does not fit into {dtype}; convert the tensor with astype") from error
     if not hasattr(other, "__array_interface__"):
-        raise OperandError(f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray")
+        raise OperandError(
+            f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
+        )
     if not device.shares_host_memory:
-        raise DeviceMismatchError(f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})")
+        raise DeviceMismatchError(
+            f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})"
+        )
     from rustorch_core._creation_functions import asarray
 
     return asarray(other, device=device)
@@ -269,15 +270,15 @@ def op(
         def function(x: Any, *args: Any, **kwargs: Any) -> Any:
             if not stated.takes_list and not isinstance(x, Tensor):
                 _dispatch.check_tensor(name, x)
-            inputs, attributes = prepare(x, *args, **kwargs)  # type: ignore[arg-type, call-arg]
+            inputs, attributes = prepare(x, *args, **kwargs)
             return _dispatch.call(stated, inputs, attributes)
 
         function.__module__ = PUBLIC
         function.op = stated  # type: ignore[attr-defined]
         stated.function = function
         if method:
-            _attach_method(name, function)
-        return function
+            attach(name, function)
+        return function  # type: ignore[return-value]  # the signature is the decorated one's, the result a tensor
 
     return decorate
 
@@ -291,7 +292,7 @@ def composition(
     """
 
     def decorate(compose: Callable[P, Tensor]) -> Callable[P, Tensor]:
-        name = compose.__name__
+        name = compose.__name__.lstrip("_")
         parameters = inspect.signature(compose).parameters
         names, defaults = list(parameters), {p.name: p.default for p in parameters.values()}
         by_position = [p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -300,7 +301,7 @@ def composition(
 
         def run(*inputs: Any, **attributes: Any) -> Any:
             values = {**dict(zip(input_names, inputs, strict=True)), **attributes}
-            return compose(*[values.pop(each) for each in by_position], **values)  # type: ignore[call-arg]
+            return compose(*[values.pop(each) for each in by_position], **values)
 
         stated = Op(name, category, rules, compose=run, **facts)
 
@@ -316,7 +317,8 @@ def composition(
         function.__module__ = PUBLIC
         function.op = stated  # type: ignore[attr-defined]
         stated.function = function
-        _attach_method(name, function)
+        if name == compose.__name__:
+            attach(name, function)
         return function
 
     return decorate

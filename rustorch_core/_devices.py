@@ -164,7 +164,11 @@ def specs() -> Iterator[tuple[_plugins.PluginRecord, DeviceSpec]]:
     listed = _plugins.environment.plugins or ()
     ranked = sorted(
         _plugins.facts("rustorch_devices"),
-        key=lambda one: (listed.index(one[0].name) if one[0].name in listed else len(listed), -one[1].rank, one[1].type),
+        key=lambda one: (
+            listed.index(one[0].name) if one[0].name in listed else len(listed),
+            -one[1].rank,
+            one[1].type,
+        ),
     )
     owners: dict[str, _plugins.PluginRecord] = {}
     for record, spec in ranked:

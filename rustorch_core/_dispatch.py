@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rustorch_core import _data_types, _devices, _graph, _mutation, _plugins
+from rustorch_core import _data_types, _devices, _graph, _plugins
 from rustorch_core._devices import DispatchKey
+from rustorch_core._memory import share_memory
 from rustorch_core._tensor import Tensor, same_device, wrap
 from rustorch_core.errors import (
     ArgumentError,
@@ -71,7 +72,7 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     else:
         same_device(op.name, *inputs)
         arrays = [None if each is None else each._array for each in inputs]
-        tracked = tracked or any([each is not None and each._node is not None for each in inputs])
+        tracked = tracked or any(each is not None and each._node is not None for each in inputs)
     tracked = tracked and _graph._state.on
     function = op.bound.get(key) or op.bind(key)
     if tracked and op.compose is not None and not op.rules and op.served[key] == "composition":
@@ -86,7 +87,7 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     else:
         output = wrap(result, key.device)
     if op.is_view:
-        _mutation.share_memory(x, output)
+        share_memory(x, output)
     if tracked:
         for part in output if isinstance(output, tuple) else (output,):
             _graph.record(op, inputs, attributes, part)

@@ -14,7 +14,7 @@ from rustorch_core._define import Prepared, beside, binary, cast, op, promoted, 
 from rustorch_core._tensor import Tensor
 
 
-def zero(g: Tensor) -> Tensor:
+def _zero(g: Tensor) -> Tensor:
     """The gradient of a function that is flat wherever it has a derivative."""
     from rustorch_core._creation_functions import zeros_like
 
@@ -24,20 +24,32 @@ def zero(g: Tensor) -> Tensor:
 # One array
 
 abs = unary("abs", "numeric", lambda g, x: g * _conj(sign(x)), "the magnitude of each element", operator="__abs__")
-acos = unary("acos", "floating-point", lambda g, x: -g / sqrt(1 - x * x), "the inverse cosine in radians", domain=(-0.9, 0.9))
-acosh = unary("acosh", "floating-point", lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)), "the inverse hyperbolic cosine", domain=(1.2, 4.0))
-asin = unary("asin", "floating-point", lambda g, x: g / sqrt(1 - x * x), "the inverse sine in radians", domain=(-0.9, 0.9))
+acos = unary(
+    "acos", "floating-point", lambda g, x: -g / sqrt(1 - x * x), "the inverse cosine in radians", domain=(-0.9, 0.9)
+)
+acosh = unary(
+    "acosh",
+    "floating-point",
+    lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)),
+    "the inverse hyperbolic cosine",
+    domain=(1.2, 4.0),
+)
+asin = unary(
+    "asin", "floating-point", lambda g, x: g / sqrt(1 - x * x), "the inverse sine in radians", domain=(-0.9, 0.9)
+)
 asinh = unary("asinh", "floating-point", lambda g, x: g / sqrt(x * x + 1), "the inverse hyperbolic sine")
 atan = unary("atan", "floating-point", lambda g, x: g / (x * x + 1), "the inverse tangent in radians")
-atanh = unary("atanh", "floating-point", lambda g, x: g / (1 - x * x), "the inverse hyperbolic tangent", domain=(-0.9, 0.9))
+atanh = unary(
+    "atanh", "floating-point", lambda g, x: g / (1 - x * x), "the inverse hyperbolic tangent", domain=(-0.9, 0.9)
+)
 bitwise_invert = unary("bitwise_invert", "integer or boolean", None, "the bitwise complement", operator="__invert__")
-ceil = unary("ceil", "real-valued", zero, "each element rounded up")
+ceil = unary("ceil", "real-valued", _zero, "each element rounded up")
 conj = unary("conj", "numeric", lambda g: _conj(g), "the complex conjugate")
 cos = unary("cos", "floating-point", lambda g, x: -g * sin(x), "the cosine of angles in radians")
 cosh = unary("cosh", "floating-point", lambda g, x: g * sinh(x), "the hyperbolic cosine")
 exp = unary("exp", "floating-point", lambda g, y: g * y, "e to the power of each element")
 expm1 = unary("expm1", "floating-point", lambda g, y: g * (y + 1), "exp(x) - 1, exact near 0")
-floor = unary("floor", "real-valued", zero, "each element rounded down")
+floor = unary("floor", "real-valued", _zero, "each element rounded down")
 imag = unary("imag", "complex floating-point", lambda g: g * -1j, "the imaginary part")
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
@@ -45,27 +57,38 @@ isnan = unary("isnan", "numeric", None, "whether each element is NaN")
 log = unary("log", "floating-point", lambda g, x: g / x, "the natural logarithm", domain=(0.2, 3.0))
 log1p = unary("log1p", "floating-point", lambda g, x: g / (1 + x), "log(1 + x), exact near 0", domain=(-0.8, 3.0))
 log2 = unary("log2", "floating-point", lambda g, x: g / (x * math.log(2)), "the logarithm to base 2", domain=(0.2, 3.0))
-log10 = unary("log10", "floating-point", lambda g, x: g / (x * math.log(10)), "the logarithm to base 10", domain=(0.2, 3.0))
+log10 = unary(
+    "log10", "floating-point", lambda g, x: g / (x * math.log(10)), "the logarithm to base 10", domain=(0.2, 3.0)
+)
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
 real = unary("real", "numeric", lambda g: g, "the real part")
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
-round = unary("round", "numeric", zero, "each element rounded to the nearest integer, halves to even")
-sign = unary("sign", "numeric", lambda g, y, x: _turn(g, y, x), "the sign of each element: -1, 0 or 1; x / abs(x) for complex ones")
+round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
+sign = unary(
+    "sign",
+    "numeric",
+    lambda g, y, x: _turn(g, y, x),
+    "the sign of each element: -1, 0 or 1; x / abs(x) for complex ones",
+)
 signbit = unary("signbit", "real floating-point", None, "whether the sign bit is set")
 sin = unary("sin", "floating-point", lambda g, x: g * cos(x), "the sine of angles in radians")
 sinh = unary("sinh", "floating-point", lambda g, x: g * cosh(x), "the hyperbolic sine")
 sqrt = unary("sqrt", "floating-point", lambda g, y: g / (2 * y), "the square root", domain=(0.2, 3.0))
 square = unary("square", "numeric", lambda g, x: 2 * g * x, "the square of each element")
-tan = unary("tan", "floating-point", lambda g, y: g * (1 + y * y), "the tangent of angles in radians", domain=(-1.2, 1.2))
+tan = unary(
+    "tan", "floating-point", lambda g, y: g * (1 + y * y), "the tangent of angles in radians", domain=(-1.2, 1.2)
+)
 tanh = unary("tanh", "floating-point", lambda g, y: g * (1 - y * y), "the hyperbolic tangent")
-trunc = unary("trunc", "real-valued", zero, "each element rounded toward 0")
+trunc = unary("trunc", "real-valued", _zero, "each element rounded toward 0")
 
 
 # Two arrays
 
-add = binary("add", "numeric", (lambda g: g, lambda g: g), "the sum of each pair of elements", operator="add", keeps_dtype=True)
+add = binary(
+    "add", "numeric", (lambda g: g, lambda g: g), "the sum of each pair of elements", operator="add", keeps_dtype=True
+)
 atan2 = binary(
     "atan2",
     "real floating-point",
@@ -73,14 +96,18 @@ atan2 = binary(
     "the angle in radians of the point (x2, x1)",
 )
 bitwise_and = binary("bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and")
-bitwise_left_shift = binary("bitwise_left_shift", "integer", None, "x1 shifted left by x2 bits", operator="lshift", domain=(0, 6))
+bitwise_left_shift = binary(
+    "bitwise_left_shift", "integer", None, "x1 shifted left by x2 bits", operator="lshift", domain=(0, 6)
+)
 bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or")
-bitwise_right_shift = binary("bitwise_right_shift", "integer", None, "x1 shifted right by x2 bits", operator="rshift", domain=(0, 6))
+bitwise_right_shift = binary(
+    "bitwise_right_shift", "integer", None, "x1 shifted right by x2 bits", operator="rshift", domain=(0, 6)
+)
 bitwise_xor = binary("bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor")
 copysign = binary(
     "copysign",
     "real floating-point",
-    (lambda g, x1, x2: where(logical_xor(signbit(x1), signbit(x2)), -g, g), zero),
+    (lambda g, x1, x2: where(logical_xor(signbit(x1), signbit(x2)), -g, g), _zero),
     "the magnitude of x1 with the sign of x2",
 )
 divide = binary(
@@ -92,7 +119,9 @@ divide = binary(
     domain=(0.5, 3.0),
 )
 equal = binary("equal", "all", None, "whether the elements of each pair are equal", operator="eq")
-floor_divide = binary("floor_divide", "real-valued", (zero, zero), "x1 / x2 rounded down", operator="floordiv", domain=(1.0, 9.0))
+floor_divide = binary(
+    "floor_divide", "real-valued", (_zero, _zero), "x1 / x2 rounded down", operator="floordiv", domain=(1.0, 9.0)
+)
 greater = binary("greater", "real-valued", None, "x1 > x2", operator="gt")
 greater_equal = binary("greater_equal", "real-valued", None, "x1 >= x2", operator="ge")
 hypot = binary(
@@ -159,9 +188,7 @@ remainder = binary(
     operator="mod",
     domain=(1.0, 9.0),
 )
-subtract = binary(
-    "subtract", "numeric", (lambda g: g, lambda g: -g), "x1 - x2", operator="sub", keeps_dtype=True
-)
+subtract = binary("subtract", "numeric", (lambda g: g, lambda g: -g), "x1 - x2", operator="sub", keeps_dtype=True)
 
 
 def _conj(x: Tensor) -> Tensor:
@@ -171,12 +198,12 @@ def _conj(x: Tensor) -> Tensor:
 def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """The gradient of the sign: flat for real numbers; a complex one turns along the unit circle, none at 0."""
     if x.dtype not in CATEGORIES["complex floating-point"]:
-        return zero(g)
+        return _zero(g)
     return 1j * conj(y) * _ratio(imag(g * y), abs(x))
 
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
-    """x / y, and 0 where y is 0: the gradient of a length that stays finite at the origin."""
+    """X / y, and 0 where y is 0: the gradient of a length that stays finite at the origin."""
     return where(y == 0, 0, x / where(y == 0, 1, y))
 
 
@@ -213,13 +240,22 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
     """
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         floats = isinstance(x1, (float, complex)) or isinstance(x2, (float, complex))
-        x1 = cast(beside("where", condition, x1), as_dtype(complex if isinstance(x1 + x2, complex) else float if floats else type(x1)))
+        x1 = cast(
+            beside("where", condition, x1),
+            as_dtype(complex if isinstance(x1 + x2, complex) else float if floats else type(x1)),
+        )
     x1, x2 = promoted("where", x1, x2)
     return (condition, x1, x2), {}
 
 
-@op("clip", "real-valued", lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0), lambda g, x1, x2: where(x1 < x2, g, 0), lambda g, x1, x3: where(x1 > x3, g, 0),
-    native=lambda xp, x, *bounds: xp.clip(x, *bounds))
+@op(
+    "clip",
+    "real-valued",
+    lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0),
+    lambda g, x1, x2: where(x1 < x2, g, 0),
+    lambda g, x1, x3: where(x1 > x3, g, 0),
+    native=lambda xp, x, *bounds: xp.clip(x, *bounds),
+)
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
     """Limit each element to an interval (Array API: clip).
 
@@ -228,7 +264,10 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
         min: lower bound, tensor or number, or None.
         max: upper bound, tensor or number, or None. Bounds never change the dtype of `x`.
     """
-    bounds = [None if bound is None else cast(bound if isinstance(bound, Tensor) else beside("clip", x, bound), x.dtype) for bound in (min, max)]
+    bounds = [
+        None if bound is None else cast(bound if isinstance(bound, Tensor) else beside("clip", x, bound), x.dtype)
+        for bound in (min, max)
+    ]
     return (x, *bounds), {}
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from rustorch_core.errors import EnvironmentVariableError
 
 FALLBACKS = ("error", "warn", "allow")
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
-@dataclass(frozen=True)
-class Environment:
+class Environment(NamedTuple):
     """What the user set; each field is the variable RUSTORCH_<FIELD>."""
 
     device: str | None = None
@@ -26,38 +24,53 @@ class Environment:
     simd: str | None = None
 
 
-def _boolean(name: str, text: str) -> bool:
-    if text.strip().lower() in _TRUE + _FALSE:
-        return text.strip().lower() in _TRUE
-    raise EnvironmentVariableError(f"{name}={text!r}: expected one of {', '.join((*_TRUE, *_FALSE[:-1]))}")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
-    """Read the variables.
+    """Read the variables; an empty one counts as unset.
 
     Raises:
         EnvironmentVariableError: for an unknown RUSTORCH_* name, with the nearest known one, or a value not understood.
     """
-    known = {f"RUSTORCH_{field.upper()}" for field in Environment.__dataclass_fields__}
-    for name in variables:
-        if name.startswith("RUSTORCH_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known))}"
-            raise EnvironmentVariableError(f"{name} is not a variable of rustorch; {hint}")
-    fallback = variables.get("RUSTORCH_FALLBACK", "error").strip().lower()
-    if fallback not in FALLBACKS:
-        raise EnvironmentVariableError(f"RUSTORCH_FALLBACK={fallback!r}: expected one of {', '.join(FALLBACKS)}")
-    plugins = variables.get("RUSTORCH_PLUGINS")
+    known = [f"RUSTORCH_{field.upper()}" for field in Environment._fields]
+    given = {name: text.strip() for name, text in variables.items() if name.startswith("RUSTORCH_")}
+    for name in given:
+        if name not in known:
+            raise EnvironmentVariableError(f"{name} is not a variable of rustorch; {nearest(name, known)}")
+    plugins = _names(given.get("RUSTORCH_PLUGINS", ""))
     return Environment(
-        device=variables.get("RUSTORCH_DEVICE") or None,
-        plugins=None if plugins is None else _names(plugins),
-        block=_names(variables.get("RUSTORCH_BLOCK", "")),
-        autoload=_boolean("RUSTORCH_AUTOLOAD", variables.get("RUSTORCH_AUTOLOAD", "1")),
-        fallback=fallback,
-        strict=_boolean("RUSTORCH_STRICT", variables.get("RUSTORCH_STRICT", "0")),
-        simd=variables.get("RUSTORCH_SIMD") or None,
+        device=given.get("RUSTORCH_DEVICE") or None,
+        plugins=plugins or None,
+        block=_names(given.get("RUSTORCH_BLOCK", "")),
+        autoload=_boolean(given, "RUSTORCH_AUTOLOAD", default=True),
+        fallback=_choice(given, "RUSTORCH_FALLBACK", FALLBACKS),
+        strict=_boolean(given, "RUSTORCH_STRICT", default=False),
+        simd=given.get("RUSTORCH_SIMD") or None,
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say after a name that is not known: the nearest one that is, or all of them."""
+    import difflib  # only for an error, and it costs 2 ms
+
+    choices = sorted(known)
+    near = difflib.get_close_matches(name, choices, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(choices) or 'none'}"
+
+
+def _boolean(given: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = given.get(name, "").lower()
+    if text in _TRUE + _FALSE:
+        return text in _TRUE
+    if not text:
+        return default
+    raise EnvironmentVariableError(f"{name}={given[name]!r}: expected one of {', '.join(_TRUE + _FALSE)}")
+
+
+def _choice(given: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    text = given.get(name, "").lower() or choices[0]
+    if text not in choices:
+        raise EnvironmentVariableError(f"{name}={given[name]!r}: expected one of {', '.join(choices)}")
+    return text
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rustorch_core import _data_types
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
-from rustorch_core._define import PUBLIC, Prepared, cast, op, promoted, public_names
-from rustorch_core._elementwise_functions import _conj, sqrt
+from rustorch_core._define import PUBLIC, Prepared, attach, op, promoted, public_names
+from rustorch_core._elementwise_functions import _conj
 from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, ShapeError
 
 
 @op(
@@ -78,16 +77,16 @@ def _matmul_operator(x1: Any, x2: Any) -> Any:
 
 
 def _matmul_in_place(x: Tensor, other: Any) -> Any:
-    from rustorch_core._indexing_functions import overwrite
+    from rustorch_core._mutation import overwrite
 
     value = _matmul_operator(x, other)
     return value if value is NotImplemented else overwrite(x, value)
 
 
-Tensor.__matmul__ = _matmul_operator  # type: ignore[method-assign]
-Tensor.__rmatmul__ = lambda x, other: _matmul_operator(other, x)  # type: ignore[method-assign]
-Tensor.__imatmul__ = _matmul_in_place
-Tensor.matmul = matmul
+attach("__matmul__", _matmul_operator)
+attach("__rmatmul__", lambda x, other: _matmul_operator(other, x))
+attach("__imatmul__", _matmul_in_place)
+attach("matmul", matmul)
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
@@ -135,41 +134,6 @@ def _product(lengths: list[int]) -> int:
     for length in lengths:
         product *= length
     return product
-
-
-def vector_norm(
-    x: Tensor, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: float = 2
-) -> Tensor:
-    """Compute the norm of vectors along axes (Array API: linalg.vector_norm).
-
-    Arguments:
-        x: tensor of a floating-point dtype.
-        axis: axis or axes that make up a vector; None takes all elements.
-        keepdims: keep the axes with length 1.
-        ord: order of the norm: a number, infinity or its negative.
-
-    Source: the gradient at the origin is 0, a subgradient.
-    """
-    from rustorch_core._elementwise_functions import abs, where
-    from rustorch_core._statistical_functions import max, min
-
-    if not isinstance(x, Tensor):
-        raise OperandError(f"vector_norm: expected a tensor, met {type(x).__name__}")
-    if not _data_types.is_floating(x.dtype):
-        x = cast(x, _data_types.Defaults.floating)
-    magnitude = abs(x)
-    if ord == float("inf"):
-        return max(magnitude, axis=axis, keepdims=keepdims)
-    if ord == float("-inf"):
-        return min(magnitude, axis=axis, keepdims=keepdims)
-    if ord == 0:
-        return sum(cast(magnitude != 0, magnitude.dtype), axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return sum(magnitude, axis=axis, keepdims=keepdims)
-    powers = sum(magnitude * magnitude if ord == 2 else magnitude**ord, axis=axis, keepdims=keepdims)
-    is_zero = powers == 0
-    safe = where(is_zero, 1, powers)
-    return where(is_zero, 0, sqrt(safe) if ord == 2 else safe ** (1 / ord))
 
 
 __all__ = public_names(vars())

@@ -7,9 +7,9 @@ from typing import Any
 
 from rustorch_core import _axes, _data_types
 from rustorch_core._axes import Axes, as_shape, one_axis, resolved_shape, some_axes
-from rustorch_core._define import Prepared, cast, op, public_names
+from rustorch_core._define import Prepared, attach, cast, op, public_names
 from rustorch_core._tensor import Tensor, same_device
-from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, AxisError, OperandError, ShapeError
 
 
 @op("reshape", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True, method=False)
@@ -38,7 +38,7 @@ def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Prepared:
     """
     order = some_axes("permute_dims", tuple(axes), x.ndim)
     if len(order) != x.ndim:
-        raise _axes.AxisError(f"permute_dims: axes {tuple(axes)} must name each of {x.ndim} axes once")
+        raise AxisError(f"permute_dims: axes {tuple(axes)} must name each of {x.ndim} axes once")
     return (x,), {"axes": order}
 
 
@@ -255,7 +255,9 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     counts = counts if isinstance(counts, list) else [counts]
     counts = counts * length if len(counts) == 1 else counts
     if len(counts) != length or any(count < 0 for count in counts):
-        raise ArgumentError(f"repeat: {len(counts)} counts for {length} places along axis {chosen}; none may be negative")
+        raise ArgumentError(
+            f"repeat: {len(counts)} counts for {length} places along axis {chosen}; none may be negative"
+        )
     if len(set(counts)) == 1 and length:
         places = reshape(broadcast_to(expand_dims(arange(length, device=x.device), axis=1), (length, counts[0])), (-1,))
     else:
@@ -284,11 +286,11 @@ def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     return reshape(x, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
-Tensor.reshape = _method_reshape  # type: ignore[method-assign]
-Tensor.moveaxis = moveaxis
-Tensor.unstack = unstack
-Tensor.tile = tile
-Tensor.repeat = repeat
+attach("reshape", _method_reshape)
+attach("moveaxis", moveaxis)
+attach("unstack", unstack)
+attach("tile", tile)
+attach("repeat", repeat)
 
 
 __all__ = public_names(vars())

@@ -1,72 +1,26 @@
 """Writing into a tensor means what it means in NumPy, and never spoils a gradient.
 
-Views share memory, so a write through one is seen through all. What a backward pass keeps is kept as it was: before
-memory is written, whatever the graph saved of it is replaced by a copy. Nothing is copied when nothing was saved.
+Views share memory, so a write through one is seen through all. A write under a gradient is a recorded op, so the
+gradient is that of the same program written without mutation.
 """
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rustorch_core import _graph
-from rustorch_core.errors import GradientError
-
-if TYPE_CHECKING:
-    from rustorch_core._tensor import Tensor
-
-
-class Memory:
-    """What all tensors that share memory have in common: who saved it, and whether a view of it was taken."""
-
-    __slots__ = ("__weakref__", "has_views", "savers")
-
-    def __init__(self) -> None:
-        self.savers: set[weakref.ref[_graph.Saved]] | None = None
-        self.has_views = False
+from rustorch_core._creation_functions import asarray, zeros
+from rustorch_core._data_types import CATEGORIES
+from rustorch_core._define import Prepared, attach, beside, cast, op
+from rustorch_core._elementwise_functions import where
+from rustorch_core._indexing_functions import _get, _native_key
+from rustorch_core._manipulation_functions import broadcast_to
+from rustorch_core._memory import before_write, memory_of
+from rustorch_core._tensor import Tensor, same_device
+from rustorch_core.errors import DTypeError, GradientError, ShapeError
 
 
-def memory_of(tensor: Tensor) -> Memory:
-    """The tensor's memory record, made at first need."""
-    try:
-        return tensor._memory
-    except AttributeError:
-        tensor._memory = Memory()
-        return tensor._memory
-
-
-def share_memory(owner: Tensor, view: Tensor) -> Tensor:
-    """Note that one tensor is a view of another; returns the view."""
-    view._memory = memory_of(owner)
-    view._memory.has_views = True
-    return view
-
-
-def remember(tensor: Tensor, saved: _graph.Saved) -> None:
-    """Note that the graph keeps a tensor's values; forgotten by itself when the graph lets go of them."""
-    memory = memory_of(tensor)
-    savers = memory.savers
-    if savers is None:
-        savers = memory.savers = set()
-    savers.add(weakref.ref(saved, savers.discard))
-
-
-def before_write(tensor: Tensor) -> None:
-    """Give the graph its own copy of what it saved of this memory."""
-    try:
-        savers = tensor._memory.savers
-    except AttributeError:
-        return
-    if not savers:
-        return
-    for reference in list(savers):
-        saved = reference()
-        if saved is not None:
-            saved.array = tensor._key.namespace.asarray(saved.array, copy=True)
-    savers.clear()
-
-
-def check_writable(name: str, tensor: Tensor, value: Tensor | None) -> None:
+def check_writable(name: str, tensor: Tensor, value: Tensor) -> None:
     """Refuse the writes whose gradient would be wrong.
 
     Raises:
@@ -79,15 +33,101 @@ def check_writable(name: str, tensor: Tensor, value: Tensor | None) -> None:
             f"{name}: a leaf that requires a gradient can only be written under no_grad(); "
             "use an operation that returns a new tensor, or .detach()"
         )
-    tracked = tensor._node is not None or (value is not None and value._node is not None)
-    if tracked and memory_of(tensor).has_views:
+    if (tensor._node is not None or value._node is not None) and memory_of(tensor).has_views:
         raise GradientError(
             f"{name}: this memory is shared by a view, and a write into it under a gradient is not supported yet; "
             "write into a .clone()"
         )
 
 
-def replace(tensor: Tensor, key: Any, value: Tensor) -> None:
-    """Write natively: `tensor[key] = value`, nothing recorded."""
-    before_write(tensor)
-    tensor._array[key] = value._array
+def _erased(g: Tensor, key: Any) -> Tensor:
+    """A gradient with zeros where a write went."""
+    with _graph.set_recording(False):
+        mask = zeros(g.shape, dtype="bool", device=g.device)
+        mask._array[key] = True
+    return where(mask, 0, g)
+
+
+@op(
+    "setitem",
+    "all",
+    lambda g, key: _erased(g, key),
+    lambda g, key: _get(g, key),
+    native=lambda xp, x, value, key: _native_set(xp, x, value, key),
+    method=False,
+)
+def _set(x: Tensor, /, value: Tensor, key: Any) -> Prepared:
+    return (x, value), {"key": key}
+
+
+def _native_set(xp: Any, x: Any, value: Any, key: Any) -> Any:
+    x[key] = value
+    return x
+
+
+def _setitem(x: Tensor, key: Any, value: Any) -> None:
+    """`x[key] = value`: writes into the memory of `x`, seen through every view, and recorded under a gradient.
+
+    Raises:
+        GradientError: for a leaf that requires a gradient, outside `no_grad()`.
+        DTypeError: where the value's dtype does not fit into that of `x`.
+        IndexingError, ShapeError: where the key or the value's shape does not fit.
+    """
+    native = _native_key(key, x._key.device)
+    if not isinstance(value, Tensor):
+        value = beside("setitem", x, value)
+    same_device("setitem", x, value)
+    value = _fitting("setitem", x, value)
+    check_writable("setitem", x, value)
+    before_write(x)
+    result = _set(x, value, native)
+    if result._node is not None:
+        x._node = result._node
+
+
+def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:
+    """A value in the dtype of what it is written into.
+
+    Raises:
+        DTypeError: where that would lose its kind: complex into real, floating-point into integer.
+    """
+    if value.dtype is x.dtype:
+        return value
+    kinds = ["boolean", "integer", "real floating-point", "complex floating-point"]
+    ranks = [next(rank for rank, kind in enumerate(kinds) if each.dtype in CATEGORIES[kind]) for each in (x, value)]
+    if ranks[1] > ranks[0]:
+        raise DTypeError(f"{name}: {value.dtype} cannot be written into a tensor of {x.dtype}; convert one with astype")
+    return cast(value, x.dtype)
+
+
+def overwrite(x: Tensor, value: Tensor) -> Tensor:
+    """Write a whole value into the memory of `x`, as `x += y` and `x.copy_(y)` do; returns `x`.
+
+    Raises:
+        ShapeError: where the value would not fit into the shape of `x`.
+    """
+    if value.shape != x.shape:
+        raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
+    value = _fitting("in place", x, value)
+    check_writable("in place", x, value)
+    before_write(x)
+    x._array[...] = value._array
+    if _graph.recording() or value._node is not None:
+        x._node = value._node
+    return x
+
+
+def _copy_(x: Tensor, source: Any) -> Tensor:
+    """Write another tensor's values, or a number, into this one (PyTorch: copy_); returns `x`."""
+    value = source if isinstance(source, Tensor) else beside("copy_", x, source)
+    return overwrite(x, broadcast_to(value, x.shape))
+
+
+def _clone(x: Tensor) -> Tensor:
+    """The same values in memory of their own, with their gradient (PyTorch: clone)."""
+    return asarray(x, copy=True)
+
+
+attach("__setitem__", _setitem)
+attach("copy_", _copy_)
+attach("clone", _clone)

@@ -122,7 +122,7 @@ sigmoid = unary(
 silu = unary(
     "silu",
     "real floating-point",
-    lambda g, x: silu_gradient(g, x),
+    lambda g, x: _silu_gradient(g, x),
     "x * sigmoid(x) (Elfwing et al. 2017, also known as swish)",
     compose=lambda x: x * sigmoid(x),
     reference=lambda x: x / (1 + numpy.exp(-x)),
@@ -138,7 +138,7 @@ softplus = unary(
 
 
 @composition("real floating-point")
-def silu_gradient(g: Tensor, x: Tensor, /) -> Tensor:
+def _silu_gradient(g: Tensor, x: Tensor, /) -> Tensor:
     """Compute `g` times the derivative of silu at `x`; both tensors of one shape and dtype."""
     s = sigmoid(x)
     return g * s * (1 + x * (1 - s))
@@ -152,7 +152,7 @@ def _check_approximate(name: str, approximate: str) -> None:
         raise ArgumentError(f"{name}: approximate is 'none' or 'tanh', met {approximate!r}")
 
 
-@composition("real floating-point", lambda g, x, approximate: gelu_gradient(g, x, approximate=approximate))
+@composition("real floating-point", lambda g, x, approximate: _gelu_gradient(g, x, approximate=approximate))
 def gelu(x: Tensor, /, *, approximate: str = "none") -> Tensor:
     """Compute x times the standard normal distribution function of x (Hendrycks and Gimpel 2016).
 
@@ -170,7 +170,7 @@ def gelu(x: Tensor, /, *, approximate: str = "none") -> Tensor:
 
 
 @composition("real floating-point")
-def gelu_gradient(g: Tensor, x: Tensor, /, *, approximate: str = "none") -> Tensor:
+def _gelu_gradient(g: Tensor, x: Tensor, /, *, approximate: str = "none") -> Tensor:
     """Compute `g` times the derivative of gelu at `x`; both tensors of one shape and dtype."""
     if approximate == "tanh":
         t = tanh(_SQRT_2_OVER_PI * (x + 0.044715 * x * x * x))
@@ -181,7 +181,7 @@ def gelu_gradient(g: Tensor, x: Tensor, /, *, approximate: str = "none") -> Tens
 # Rows
 
 
-@composition("real floating-point", lambda g, y, axis: softmax_gradient(g, y, axis=axis))
+@composition("real floating-point", lambda g, y, axis: _softmax_gradient(g, y, axis=axis))
 def softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     """Compute exp(x) / sum(exp(x)) along an axis without overflow.
 
@@ -200,12 +200,12 @@ def softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 @composition("real floating-point")
-def softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
+def _softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
     """Compute the gradient of softmax from that of its result `y`; both tensors of one shape and dtype."""
     return y * (g - sum(g * y, axis=axis, keepdims=True))
 
 
-@composition("real floating-point", lambda g, y, axis: log_softmax_gradient(g, y, axis=axis))
+@composition("real floating-point", lambda g, y, axis: _log_softmax_gradient(g, y, axis=axis))
 def log_softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     """Compute log(softmax(x)) along an axis, exact where softmax is near 0.
 
@@ -224,7 +224,7 @@ def log_softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 @composition("real floating-point")
-def log_softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
+def _log_softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
     """Compute the gradient of log_softmax from that of its result `y`; both tensors of one shape and dtype."""
     return g - exp(y) * sum(g, axis=axis, keepdims=True)
 
@@ -238,7 +238,7 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Shift and scale the last axes to mean 0 and variance 1, then by weight and bias (Ba et al. 2016; PyTorch: layer_norm).
+    """Bring the last axes to mean 0 and variance 1, then scale and shift (Ba et al. 2016; PyTorch: layer_norm).
 
     Arguments:
         x: tensor of a real floating-point dtype.
@@ -337,7 +337,8 @@ def _chosen(log_probabilities: Tensor, target: Tensor, axis: int) -> Tensor:
         )
     if target.size and (int(min(target)) < 0 or int(max(target)) >= classes):
         raise IndexingError(
-            f"cross_entropy: classes run from {int(min(target))} to {int(max(target))}, but the logits have {classes} classes, from 0"
+            f"cross_entropy: classes run from {int(min(target))} to {int(max(target))}, "
+            f"but the logits have {classes} classes, from 0"
         )
     return squeeze(take_along_axis(log_probabilities, expand_dims(target, axis=axis), axis=axis), axis=axis)
 

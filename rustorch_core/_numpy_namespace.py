@@ -27,31 +27,14 @@ def index_add(array: Any, key: Any, values: Any) -> None:
     numpy.add.at(array, key, values)
 
 
-# Reductions straight from the ufuncs: NumPy's functions of these names cost a microsecond more to do the same.
-
-
-def sum(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.add.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def prod(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.multiply.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def max(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.maximum.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def min(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.minimum.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def all(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.logical_and.reduce(x, axis=axis, keepdims=keepdims)
-
-
-def any(x: Any, /, *, axis: Any = None, keepdims: bool = False) -> Any:
-    return numpy.logical_or.reduce(x, axis=axis, keepdims=keepdims)
+# Reductions straight from the ufuncs: NumPy's functions of these names take a microsecond more to do the same. Core
+# always names the axis, whose default differs.
+sum: Any = numpy.add.reduce
+prod: Any = numpy.multiply.reduce
+max: Any = numpy.maximum.reduce
+min: Any = numpy.minimum.reduce
+all: Any = numpy.logical_and.reduce
+any: Any = numpy.logical_or.reduce
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:

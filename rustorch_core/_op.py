@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustorch_core import _graph
 from rustorch_core._data_types import CATEGORIES
+from rustorch_core._memory import remember
 
 if TYPE_CHECKING:
     from rustorch_core._devices import DispatchKey
@@ -128,7 +129,7 @@ class Op:
         attributes: Mapping[str, Any],
         output: Tensor,
     ) -> tuple[Any, ...] | None:
-        """What the rule for an input asks for; an op without rules keeps its inputs, to differentiate its composition."""
+        """What the rule for an input asks for; without rules all inputs, to differentiate the composition."""
         if not self.rules:
             return tuple(_save(x, x._node) if x is not None else None for x in inputs) if self.compose else None
         keepers = self._keepers[min(position, len(self.rules) - 1)]
@@ -146,8 +147,6 @@ def _parameters(rule: Rule) -> list[str]:
 
 
 def _save(tensor: Tensor, node: Any) -> _graph.Saved:
-    from rustorch_core._mutation import remember
-
     saved = _graph.Saved(tensor._array, tensor._key, node)
     remember(tensor, saved)
     return saved

@@ -16,7 +16,7 @@ from rustorch_core import _plugins
 from rustorch_core._autograd import no_grad
 from rustorch_core._creation_functions import zeros_like
 from rustorch_core._elementwise_functions import maximum, sqrt
-from rustorch_core._indexing_functions import overwrite
+from rustorch_core._mutation import overwrite
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, OperandError
 
@@ -226,13 +226,21 @@ class Optimizer:
             ArgumentError: where it belongs to another optimizer or to other parameters, with the names that differ.
         """
         if state_dict["optimizer"] != self.rule.name:
-            raise ArgumentError(f"load_state_dict: the state is of {state_dict['optimizer']!r}, this is {self.rule.name!r}")
+            raise ArgumentError(
+                f"load_state_dict: the state is of {state_dict['optimizer']!r}, this is {self.rule.name!r}"
+            )
         theirs = [group["params"] for group in state_dict["param_groups"]]
         ours = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
         if theirs != ours:
-            differing = sorted({name for group in theirs for name in group} ^ {name for group in ours for name in group})
-            raise ArgumentError(f"load_state_dict: the parameters differ: {', '.join(differing) or 'they are grouped otherwise'}")
-        self._states = {name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()}
+            differing = sorted(
+                {name for group in theirs for name in group} ^ {name for group in ours for name in group}
+            )
+            raise ArgumentError(
+                f"load_state_dict: the parameters differ: {', '.join(differing) or 'they are grouped otherwise'}"
+            )
+        self._states = {
+            name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()
+        }
         self._steps = dict(state_dict["steps"])
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({key: value for key, value in saved.items() if key != "params"})
@@ -247,7 +255,9 @@ def _groups(model_or_parameters: Any) -> Iterator[Mapping[str, Any]]:
         yield {"params": list(model_or_parameters.named_parameters())}
         return
     if isinstance(model_or_parameters, Tensor):
-        raise OperandError("optim.create: expected a module or a list of parameters, met one tensor; put it into a list")
+        raise OperandError(
+            "optim.create: expected a module or a list of parameters, met one tensor; put it into a list"
+        )
     given = list(model_or_parameters)
     if given and isinstance(given[0], Mapping):
         yield from given

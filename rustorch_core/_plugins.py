@@ -151,7 +151,9 @@ def _admit(
         manager.check_pending()
         facts = {hook: _ask(manager, module, hook, kind, context) for hook, kind in HOOKS.items()}
         if not any(caller.plugin is module for hook in HOOKS for caller in getattr(manager.hook, hook).get_hookimpls()):
-            raise PluginError(f"{entry.value} defines none of the hooks {', '.join(HOOKS)} (are they marked @hookimpl?)")
+            raise PluginError(
+                f"{entry.value} defines none of the hooks {', '.join(HOOKS)} (are they marked @hookimpl?)"
+            )
         record.facts = facts
     except KeyboardInterrupt:
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rustorch_core._axes import one_axis
-from rustorch_core._define import Prepared, op, promoted, public_names
+from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._indexing_functions import take_along_axis
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError
@@ -71,7 +71,7 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool
     return take_along_axis(x, argsort(x, axis=axis, descending=descending, stable=stable), axis=axis)
 
 
-Tensor.sort = sort
+attach("sort", sort)
 
 
 class UniqueAll(NamedTuple):
@@ -103,7 +103,11 @@ def _unique_all(x: Tensor, /) -> Prepared:
 
 
 def unique_all(x: Tensor, /) -> UniqueAll:
-    """Find the different elements, sorted, where each stands first, where all went, and how often each occurs (Array API: unique_all)."""
+    """Find the different elements and all about them (Array API: unique_all).
+
+    Returns:
+        the elements sorted, where each stands first, the indices that rebuild the tensor, and how often each occurs.
+    """
     return UniqueAll(*_unique_all(x))
 
 

@@ -12,15 +12,15 @@ from rustorch_core._manipulation_functions import broadcast_to, flip, reshape, s
 from rustorch_core._tensor import Tensor
 
 
-def kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
+def _kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     """The shape of a reduction that keeps its axes with length 1."""
     axes = some_axes("reduction", axis, len(shape))
     return tuple(1 if position in axes else length for position, length in enumerate(shape))
 
 
-def stretch(reduced: Tensor, x_shape: tuple[int, ...], axis: Axes) -> Tensor:
+def _stretch(reduced: Tensor, x_shape: tuple[int, ...], axis: Axes) -> Tensor:
     """A reduction's result, repeated along the axes that it lost."""
-    return broadcast_to(reshape(reduced, kept_shape(x_shape, axis)), x_shape)
+    return broadcast_to(reshape(reduced, _kept_shape(x_shape, axis)), x_shape)
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
@@ -48,11 +48,11 @@ def _accumulated(x: Tensor, dtype: Any) -> Tensor:
 
 def _extreme(g: Tensor, y: Tensor, x: Tensor, axis: Axes) -> Tensor:
     """The gradient of a maximum or minimum, shared evenly among the elements that attain it."""
-    attained = cast(x == stretch(y, x.shape, axis), g.dtype)
-    return stretch(g, x.shape, axis) * attained / stretch(sum(attained, axis=axis), x.shape, axis)
+    attained = cast(x == _stretch(y, x.shape, axis), g.dtype)
+    return _stretch(g, x.shape, axis) * attained / _stretch(sum(attained, axis=axis), x.shape, axis)
 
 
-@op("sum", "numeric", lambda g, x_shape, axis: stretch(g, x_shape, axis))
+@op("sum", "numeric", lambda g, x_shape, axis: _stretch(g, x_shape, axis))
 def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Add the elements along axes (Array API: sum).
 
@@ -73,7 +73,7 @@ def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = 
     return _read("sum", _accumulated(x, dtype), axis, keepdims)
 
 
-@op("prod", "numeric", lambda g, x, axis: stretch(g, x.shape, axis) * _product_of_others(x, axis), domain=(0.5, 2.0))
+@op("prod", "numeric", lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis), domain=(0.5, 2.0))
 def prod(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Multiply the elements along axes (Array API: prod); arguments as for `sum`."""
     return _read("prod", _accumulated(x, dtype), axis, keepdims)
@@ -95,7 +95,7 @@ def _product_of_others(x: Tensor, axis: Axes) -> Tensor:
     return permute_dims(reshape(before * after, moved.shape), tuple(order.index(each) for each in range(x.ndim)))
 
 
-@op("mean", "floating-point", lambda g, x_shape, axis: stretch(g, x_shape, axis) / _count(x_shape, axis))
+@op("mean", "floating-point", lambda g, x_shape, axis: _stretch(g, x_shape, axis) / _count(x_shape, axis))
 def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Average the elements along axes (Array API: mean); integers are averaged in the default floating-point dtype.
 
@@ -110,9 +110,11 @@ def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared
 @op(
     "var",
     "real floating-point",
-    lambda g, x, axis, correction: stretch(g, x.shape, axis)
-    * (x - mean(x, axis=axis, keepdims=True))
-    * (2 / (_count(x.shape, axis) - correction)),
+    lambda g, x, axis, correction: (
+        _stretch(g, x.shape, axis)
+        * (x - mean(x, axis=axis, keepdims=True))
+        * (2 / (_count(x.shape, axis) - correction))
+    ),
 )
 def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
     """Compute the variance along axes (Array API: var).
@@ -129,9 +131,11 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
 @op(
     "std",
     "real floating-point",
-    lambda g, y, x, axis, correction: stretch(g * _inverse(y), x.shape, axis)
-    * (x - mean(x, axis=axis, keepdims=True))
-    * (1 / (_count(x.shape, axis) - correction)),
+    lambda g, y, x, axis, correction: (
+        _stretch(g * _inverse(y), x.shape, axis)
+        * (x - mean(x, axis=axis, keepdims=True))
+        * (1 / (_count(x.shape, axis) - correction))
+    ),
 )
 def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
@@ -218,7 +222,10 @@ def cumulative_sum(
 
 
 def _product_from_here(g: Tensor, x: Tensor, axis: int, include_initial: bool) -> Tensor:
-    """The gradient of a running product, by the recurrence s[k] = g[k] + x[k + 1] s[k + 1]; no division, so zeros do no harm."""
+    """The gradient of a running product, by the recurrence s[k] = g[k] + x[k + 1] s[k + 1].
+
+    There is no division in it, so zeros do no harm.
+    """
     before = (slice(None),) * axis
     g = g[(*before, slice(1, None))] if include_initial else g
     length = x.shape[axis]
@@ -245,7 +252,9 @@ def cumulative_prod(
     return _read_cumulative("cumulative_prod", x, axis, dtype, include_initial)
 
 
-@composition("real floating-point", lambda g, y, x, axis: stretch(g, x.shape, axis) * exp(x - stretch(y, x.shape, axis)))
+@composition(
+    "real floating-point", lambda g, y, x, axis: _stretch(g, x.shape, axis) * exp(x - _stretch(y, x.shape, axis))
+)
 def logsumexp(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute log(sum(exp(x))) along axes without overflow (SciPy: logsumexp).
 

@@ -14,6 +14,7 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
+from rustorch_core._memory import Memory, before_write, share_memory
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
@@ -24,7 +25,6 @@ from rustorch_core.errors import (
 
 if TYPE_CHECKING:
     from rustorch_core._graph import Node
-    from rustorch_core._mutation import Memory
 
 #: The module that users import; `x.__array_namespace__()` is always this one, whatever the device.
 _NAMESPACE = "rustorch"
@@ -191,7 +191,9 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad:
-            raise GradientError("a tensor that takes part in a gradient cannot become a NumPy array; call .detach() first")
+            raise GradientError(
+                "a tensor that takes part in a gradient cannot become a NumPy array; call .detach() first"
+            )
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
         self._memory_is_exported()
@@ -199,8 +201,6 @@ class Tensor:
 
     def _memory_is_exported(self) -> None:
         """A stranger could write through what leaves here, so the graph takes its own copy of what it still needs."""
-        from rustorch_core._mutation import before_write
-
         before_write(self)
 
     def __bool__(self) -> bool:
@@ -222,7 +222,9 @@ class Tensor:
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
-            raise ArgumentError(f"{kind}() of a tensor with shape {self.shape}; expected one element. Use .any() or .all()")
+            raise ArgumentError(
+                f"{kind}() of a tensor with shape {self.shape}; expected one element. Use .any() or .all()"
+            )
         if kind in ("float", "int") and self.dtype in _data_types.CATEGORIES["complex floating-point"]:
             raise OperandError(f"{kind}() of a complex tensor; take rt.real or rt.abs first")
         return self.item()
@@ -296,7 +298,7 @@ class Tensor:
                 dtype = target
         moved = self
         if device is not None and find_device(device) is not self.device:
-            moved = _creation_functions.transfer(moved, device=find_device(device))
+            moved = _creation_functions._transfer(moved, device=find_device(device))
         if dtype is not None:
             moved = _data_type_functions.astype(moved, dtype, copy=False)
         return moved
@@ -343,11 +345,11 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A view of the same memory that takes part in no gradient."""
-        from rustorch_core._mutation import share_memory
-
         return share_memory(self, tensor_like(Tensor, self._array, self._key))
 
-    def backward(self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False) -> None:
+    def backward(
+        self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
         """Add the gradient of this tensor to the `.grad` of every leaf that it was computed from.
 
         Arguments:

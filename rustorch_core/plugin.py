@@ -56,7 +56,7 @@ class Backend:
         from_host: `(numpy_array, index) -> native array` that never shares memory with its argument;
             default: `namespace.asarray(numpy_array, copy=True)`.
         to_host: `(native array) -> numpy_array`, shared or copied; default: `numpy.from_dlpack`.
-        synchronize: `(index) -> None`, waits until the device has finished what it was given; default: nothing to wait for.
+        synchronize: `(index) -> None`, waits until the device has finished; default: there is nothing to wait for.
         memory: `(index) -> (free, total)` in bytes, or None where it is not known.
         count: how many devices of this type there are: `"gpu:0"` to `f"gpu:{count - 1}"`.
     """
@@ -77,7 +77,7 @@ class DeviceSpec:
         type: the name users write, such as `"cuda"`.
         load: `"package.module:function"` that returns the `Backend`; imported at first use.
         probe: `"package.module:function"` that returns when the device can be used and raises
-            `BackendUnavailableError(message, reason=..., fix=...)` when not; allocates nothing, starts no driver context.
+            `BackendUnavailableError(message, reason=..., fix=...)` when not; allocates nothing, starts no driver.
         rank: an accelerator above 0, the reference `cpu` is 0, a device that is slower than `cpu` below.
         description: one line for `rustorch devices`.
     """
@@ -121,7 +121,7 @@ class OptimizerSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfilerSink:
-    """A destination for `profiler.profile(sink=name)`; `load` names a pair of callbacks as `profiler.watch` takes them."""
+    """A destination for `profiler.profile(sink=name)`; `load` returns the two callbacks of `profiler.watch`."""
 
     name: str
     load: str | Callable[[], tuple[Callable[..., Any], Callable[..., None]]]

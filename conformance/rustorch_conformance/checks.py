@@ -14,7 +14,14 @@ from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, wrap
 
 #: Relative error allowed, against NumPy in double precision: some roundings of the dtype under test.
-TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 3e-6, "float64": 1e-11, "complex64": 3e-6, "complex128": 1e-11}
+TOLERANCE = {
+    "float16": 4e-3,
+    "bfloat16": 3e-2,
+    "float32": 3e-6,
+    "float64": 1e-11,
+    "complex64": 3e-6,
+    "complex128": 1e-11,
+}
 _WIDE = {"f": numpy.float64, "V": numpy.float64, "c": numpy.complex128}
 
 
@@ -108,15 +115,19 @@ def _slope_along(loss: Loss, arrays: Sequence[Any], device: str, generator: nump
 def _check_directions(
     op: Op, loss: Loss, arrays: Sequence[Any], device: str, generator: numpy.random.Generator, order: int
 ) -> None:
-    """d loss along a random direction: once from the gradient, once from a central difference."""
+    """D loss along a random direction: once from the gradient, once from a central difference."""
     directions = [generator.standard_normal(array.shape) for array in arrays]
-    directions = [d + 1j * generator.standard_normal(d.shape) if a.dtype.kind == "c" else d for d, a in zip(directions, arrays, strict=True)]
+    directions = [
+        d + 1j * generator.standard_normal(d.shape) if a.dtype.kind == "c" else d
+        for d, a in zip(directions, arrays, strict=True)
+    ]
     step = 1e-6
     numbers = tuple(range(len(arrays)))
     gradients = rustorch.grad(loss, numbers)(*[_on(device, array) for array in arrays])
     ours = sum(float((_host(g)[0] * d).sum().real) for g, d in zip(gradients, directions, strict=True))
     ahead, behind = (
-        float(loss(*[_on(device, a + sign * step * d) for a, d in zip(arrays, directions, strict=True)])) for sign in (1, -1)
+        float(loss(*[_on(device, a + sign * step * d) for a, d in zip(arrays, directions, strict=True)]))
+        for sign in (1, -1)
     )
     theirs = (ahead - behind) / (2 * step)
     assert numpy.isfinite(ours), f"{op.name}: derivative of order {order} is {ours}"

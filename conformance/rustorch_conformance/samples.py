@@ -121,7 +121,7 @@ def _gelu_tanh(x: Array) -> Array:
 
 
 def _slope(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
-    """g times a function's derivative, by Richardson's extrapolation of central differences: good to 11 digits."""
+    """G times a function's derivative, by Richardson's extrapolation of central differences: good to 11 digits."""
 
     def central(x: Array, step: float) -> Array:
         return (function(x + step) - function(x - step)) / (2 * step)
@@ -130,9 +130,7 @@ def _slope(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array
 
 
 def _written(x: Any, value: Any) -> Any:
-    from rustorch import clone
-
-    x = clone(x)
+    x = x.clone()
     x[1:, 0] = value
     return x
 
@@ -171,10 +169,16 @@ CASES: dict[str, list[Case]] = {
     "broadcast_to": [Case(((3, 1),), args=((2, 3, 4),)), Case(((),), args=([2],))],
     "clip": [
         Case(((3, 4),), args=(0, 1)),
-        Case(((3, 4), (4,)), call=lambda x, high: _clip(x, None, high), reference=lambda x, high: numpy.minimum(x, high)),
+        Case(
+            ((3, 4), (4,)), call=lambda x, high: _clip(x, None, high), reference=lambda x, high: numpy.minimum(x, high)
+        ),
         Case(((3, 4), (4,)), call=lambda x, low: _clip(x, low), reference=lambda x, low: numpy.maximum(x, low)),
     ],
-    "concat": [Case(((2, 3), (4, 3))), Case(((2, 3), (2, 1)), kwargs={"axis": -1}), Case(((2, 2), (3,)), kwargs={"axis": None})],
+    "concat": [
+        Case(((2, 3), (4, 3))),
+        Case(((2, 3), (2, 1)), kwargs={"axis": -1}),
+        Case(((2, 2), (3,)), kwargs={"axis": None}),
+    ],
     "count_nonzero": _reductions(),
     "cumulative_prod": [Case(((3, 4),), kwargs={"axis": 1}), Case(((4,),), kwargs={"include_initial": True})],
     "cumulative_sum": [
@@ -182,7 +186,10 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4),), kwargs={"axis": 0}),
         Case(((3, 4),), kwargs={"axis": 1, "include_initial": True}),
     ],
-    "expand_dims": [Case(((3, 4),), kwargs={"axis": 1}), Case(((3,),), kwargs={"axis": (0, -1)}, reference=lambda x: x[None, :, None])],
+    "expand_dims": [
+        Case(((3, 4),), kwargs={"axis": 1}),
+        Case(((3,),), kwargs={"axis": (0, -1)}, reference=lambda x: x[None, :, None]),
+    ],
     "flip": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1})],
     "gelu": [
         Case(((3, 4),), reference=lambda x: x * _normal_cdf(x)),
@@ -209,19 +216,36 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4), (2, 4)), reference=lambda x, w: x @ w.T),
         Case(((2, 3, 4), (2, 4), (2,)), reference=lambda x, w, b: x @ w.T + b),
     ],
-    "log_softmax": [Case(((3, 4),), reference=lambda x: numpy.log(_softmax(x))), Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: numpy.log(_softmax(x, 0)))],
-    "log_softmax_gradient": [Case(((3, 4), (3, 4)), reference=lambda g, y: g - numpy.exp(y) * g.sum(-1, keepdims=True))],
+    "log_softmax": [
+        Case(((3, 4),), reference=lambda x: numpy.log(_softmax(x))),
+        Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: numpy.log(_softmax(x, 0))),
+    ],
+    "log_softmax_gradient": [
+        Case(((3, 4), (3, 4)), reference=lambda g, y: g - numpy.exp(y) * g.sum(-1, keepdims=True))
+    ],
     "logsumexp": [
         Case(((3, 4),), reference=lambda x: numpy.log(numpy.exp(x).sum())),
-        Case(((3, 4),), kwargs={"axis": 1, "keepdims": True}, reference=lambda x: numpy.log(numpy.exp(x).sum(1, keepdims=True))),
+        Case(
+            ((3, 4),),
+            kwargs={"axis": 1, "keepdims": True},
+            reference=lambda x: numpy.log(numpy.exp(x).sum(1, keepdims=True)),
+        ),
     ],
     "matmul": [
         Case(shapes)
         for shapes in (
-            ((3, 4), (4, 2)), ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 2)), ((2, 3, 4), (4, 2)), ((4,), (2, 4, 3)),
-            ((5, 1, 3, 4), (2, 4, 2)), ((2, 3, 4), (4,)), ((0, 4), (4, 2)), ((3, 0), (0, 2)),
+            ((3, 4), (4, 2)),
+            ((4,), (4,)),
+            ((3, 4), (4,)),
+            ((4,), (4, 2)),
+            ((2, 3, 4), (4, 2)),
+            ((4,), (2, 4, 3)),
+            ((5, 1, 3, 4), (2, 4, 2)),
+            ((2, 3, 4), (4,)),
+            ((0, 4), (4, 2)),
+            ((3, 0), (0, 2)),
         )
-    ],  # fmt: skip
+    ],
     "matrix_transpose": [Case(((3, 4),)), Case(((2, 3, 4),))],
     "max": _reductions(),
     "mean": _reductions(),
@@ -231,11 +255,22 @@ CASES: dict[str, list[Case]] = {
     "prod": _reductions(),
     "reshape": [Case(((3, 4),), args=((2, -1),)), Case(((3, 4),), args=([12],)), Case(((0, 3),), args=((0,),))],
     "roll": [Case(((3, 4),), args=(2,)), Case(((3, 4),), args=((1, -1),), kwargs={"axis": (0, 1)})],
-    "scatter": [Case(((3, 3),), call=lambda g: _function("scatter")(g, (4, 3), (_index(0, 2, 2),)), reference=_scattered)],
-    "searchsorted": [Case(((5,), (3,)), call=lambda x, v: _function("searchsorted")(_sorted(x), v), reference=lambda x, v: numpy.searchsorted(numpy.sort(x), v))],
+    "scatter": [
+        Case(((3, 3),), call=lambda g: _function("scatter")(g, (4, 3), (_index(0, 2, 2),)), reference=_scattered)
+    ],
+    "searchsorted": [
+        Case(
+            ((5,), (3,)),
+            call=lambda x, v: _function("searchsorted")(_sorted(x), v),
+            reference=lambda x, v: numpy.searchsorted(numpy.sort(x), v),
+        )
+    ],
     "setitem": [Case(((3, 2), (2,)), call=_written, reference=_written_in_numpy)],
     "silu_gradient": [Case(((3, 4), (3, 4)), reference=_slope(lambda x: x / (1 + numpy.exp(-x))))],
-    "softmax": [Case(((3, 4),), reference=_softmax), Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: _softmax(x, 0))],
+    "softmax": [
+        Case(((3, 4),), reference=_softmax),
+        Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: _softmax(x, 0)),
+    ],
     "softmax_gradient": [Case(((3, 4), (3, 4)), reference=lambda g, y: y * (g - (g * y).sum(-1, keepdims=True)))],
     "squeeze": [Case(((3, 1, 4),), kwargs={"axis": 1}), Case(((1, 3, 1),), kwargs={"axis": (0, 2)})],
     "stack": [Case(((2, 3), (2, 3))), Case(((2, 3), (2, 3)), kwargs={"axis": -1})],
@@ -250,7 +285,7 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4), (3, 4), (4,)), dtypes=("bool", None, None)),
         Case(((3, 1), (), (2,)), dtypes=("bool", None, None)),
     ],
-}  # fmt: skip
+}
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -1,8 +1,20 @@
 """Layers and losses under PyTorch's names."""
 
 from rustorch.nn import functional
-from rustorch.nn._layers import GELU, CrossEntropyLoss, Flatten, LayerNorm, Linear, MSELoss, ReLU, Sequential, SiLU
-from rustorch.nn._layers import Sigmoid, Softmax, Tanh
+from rustorch.nn._layers import (
+    GELU,
+    CrossEntropyLoss,
+    Flatten,
+    LayerNorm,
+    Linear,
+    MSELoss,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from rustorch.nn._module import Module, Parameter
 
 __all__ = [

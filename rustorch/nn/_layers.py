@@ -170,9 +170,7 @@ class CrossEntropyLoss(Module):
         self.reduction, self.label_smoothing = reduction, label_smoothing
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return functions.cross_entropy(
-            logits, target, reduction=self.reduction, label_smoothing=self.label_smoothing
-        )
+        return functions.cross_entropy(logits, target, reduction=self.reduction, label_smoothing=self.label_smoothing)
 
 
 class MSELoss(Module):
