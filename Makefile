@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+PIP := PATH="$(abspath .venv/bin):$$PATH" $(BIN)/python -m pip --disable-pip-version-check --quiet install
 SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycache__/*' -not -path '*/build/*' 2>/dev/null)
 
 .PHONY: demo test check bench clean

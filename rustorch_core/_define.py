@@ -10,7 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from rustorch_core import _data_types, _dispatch
+from rustorch_core import _data_types, _dispatch, _plugins
+from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
 from rustorch_core._tensor import Tensor, same_device, wrap
 from rustorch_core.errors import DeviceMismatchError, DTypeError, OperandError
@@ -22,6 +23,7 @@ Prepared = tuple[tuple[Any, ...], dict[str, Any]]
 
 #: Where users find what is stated here.
 PUBLIC = "rustorch"
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
@@ -101,6 +103,7 @@ def binary(
                 except Exception as error:
                     if key not in bound:
                         op.bind(key)
+                        _compile_shortcut(op, operate)
                         return operate(x1, x2)
                     raise _dispatch.explained(op, (x1, x2), error) from error
                 if keeps_dtype and type(native) is key.array_type:
@@ -146,6 +149,7 @@ def binary(
     _publish(op, function, text)
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
+        _OPERATORS[operator] = operate
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
             setattr(Tensor, f"__i{operator}__", _in_place(operate))
@@ -176,6 +180,27 @@ def attach(name: str, function: Callable[..., Any]) -> None:
     """Make a function that takes a tensor first a method of that name."""
     if name.isidentifier() and name not in vars(Tensor):
         setattr(Tensor, name, function)
+
+
+def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
+    """Let a plugin's compiled form stand in for an operator's shortcut, where its result keeps the operands' dtype."""
+    if op.operator is None or not op.keeps_dtype:
+        return
+    for record, path in _plugins.facts("rustorch_call_paths"):
+        try:
+            compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch))
+        except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
+            record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
+        else:
+            setattr(Tensor, f"__{op.operator}__", compiled)
+            return
+
+
+@_plugins.on_refresh
+def _take_shortcuts_back() -> None:
+    """After a change of plugins operators are Python's again, until they are next used."""
+    for operator, operate in _OPERATORS.items():
+        setattr(Tensor, f"__{operator}__", operate)
 
 
 def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any]:

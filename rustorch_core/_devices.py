@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
-from rustorch_core import _plugins
+from rustorch_core import _environment, _plugins
 from rustorch_core._data_types import DTYPES, DType, as_dtype, with_scalar
-from rustorch_core.errors import ArgumentError, BackendUnavailableError, DTypeError
+from rustorch_core.errors import ArgumentError, BackendUnavailableError, DTypeError, EnvironmentVariableError
 from rustorch_core.plugin import Backend, DeviceSpec
 
 
@@ -49,12 +49,12 @@ class _KeysByNativeDType(dict[Any, DispatchKey]):
 class Device:
     """One device: `str(device)` is what a user writes, such as "cpu" or "cuda:1"."""
 
-    def __init__(self, type: str, index: int, backend: Backend) -> None:
+    def __init__(self, type: str, index: int, backend: Backend, array_type: type) -> None:
         self.type = type
         self.index = index
         self.backend = backend
         self.namespace = backend.namespace
-        self.array_type = numpy.ndarray if self.namespace is None else _array_type(backend, index)
+        self.array_type = array_type
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 
@@ -114,23 +114,13 @@ class Device:
         return self is other
 
     def __hash__(self) -> int:
-        return hash((self.type, self.index))
+        return hash(str(self))  # that of the name it is equal to
 
     def __reduce__(self) -> tuple[Any, ...]:
         return device, (str(self),)
 
 
-def _array_type(backend: Backend, index: int) -> type:
-    native: Any = (
-        backend.namespace.asarray([0.0])
-        if backend.from_host is None
-        else backend.from_host(numpy.zeros(1, numpy.float32), index)
-    )
-    return type(native)
-
-
-@dataclass(frozen=True)
-class Availability:
+class Availability(NamedTuple):
     """Whether a device type can be used; if not, the reason and the fix, and the error that told."""
 
     usable: bool
@@ -139,9 +129,15 @@ class Availability:
     error: BaseException | None = None
 
 
-_backends: dict[str, Backend] = {}
+class _Opened(NamedTuple):
+    backend: Backend
+    array_type: type
+
+
+_opened: dict[str, _Opened] = {}
 _availability: dict[str, Availability] = {}
 _devices: dict[tuple[str, int], Device] = {}
+_lock = threading.RLock()
 
 
 class _Default:
@@ -160,55 +156,69 @@ def _forget() -> None:
 
 
 def specs() -> Iterator[tuple[_plugins.PluginRecord, DeviceSpec]]:
-    """The device types of all plugins, best first: what the user listed, then rank, then name; one for each name."""
-    listed = _plugins.environment.plugins or ()
-    ranked = sorted(
-        _plugins.facts("rustorch_devices"),
-        key=lambda one: (
-            listed.index(one[0].name) if one[0].name in listed else len(listed),
-            -one[1].rank,
-            one[1].type,
-        ),
-    )
-    owners: dict[str, _plugins.PluginRecord] = {}
-    for record, spec in ranked:
-        owner = owners.setdefault(spec.type, record)
-        if owner is record:
-            yield record, spec
-        else:
-            note = f"its device {spec.type!r} is not used: {owner.distribution} brings one of that name"
-            if note not in record.notes:
-                record.notes.append(note)
+    """The device types of all plugins, best first: what the user listed, then rank, then name; one for each name.
+
+    A name that two plugins bring belongs to the one that the user listed, else to ours, else to the higher rank.
+    """
+    offered = list(_plugins.facts("rustorch_devices"))
+    offered.sort(key=lambda one: (_plugins.place(one[0]), not one[0].is_first_party, -one[1].rank, one[0].name))
+    owned: dict[str, tuple[_plugins.PluginRecord, DeviceSpec]] = {}
+    for record, spec in offered:
+        owner, used = owned.setdefault(spec.type, (record, spec))
+        if used is not spec:
+            _note_unused(record, spec, owner)
+    yield from sorted(owned.values(), key=lambda one: (_plugins.place(one[0]), -one[1].rank, one[1].type))
+
+
+def _note_unused(record: _plugins.PluginRecord, spec: DeviceSpec, owner: _plugins.PluginRecord) -> None:
+    if owner is record:
+        note = f"it brings the device {spec.type!r} twice; the first is used"
+    elif owner.distribution == "rustorch":
+        note = f"its device {spec.type!r} is not used: that is the name of rustorch's own reference device"
+    else:
+        note = (
+            f"its device {spec.type!r} is not used: {owner.distribution} brings one of that name; "
+            f"uninstall one, or set RUSTORCH_BLOCK={owner.name} to use this one"
+        )
+    if note not in record.notes:
+        record.notes.append(note)
 
 
 def availability(spec: DeviceSpec) -> Availability:
     """Probe a device type, once: its own probe, then one small op whose answer is known."""
-    if spec.type not in _availability:
-        try:
-            if spec.probe is not None:
-                _plugins.resolve(spec.probe)()
-            backend = _plugins.resolve(spec.load)()
-            if not isinstance(backend, Backend):
-                raise TypeError(f"{spec.load} returned {type(backend).__name__}, expected rustorch_core.plugin.Backend")
-            _smoke(spec.type, backend)
-            _backends[spec.type] = backend
-            _availability[spec.type] = Availability(True)
-        except KeyboardInterrupt:
-            raise
-        except BackendUnavailableError as error:
-            _availability[spec.type] = Availability(False, error.reason or str(error), error.fix, error)
-        except BaseException as error:  # a probe may raise anything, and must hurt only its own device
-            reason = f"the probe failed with {_plugins.describe(error)}"
-            _availability[spec.type] = Availability(False, reason, f"run `rustorch doctor {spec.type}`", error)
-    return _availability[spec.type]
+    with _lock:
+        if spec.type not in _availability:
+            _availability[spec.type] = _probe(spec)
+        return _availability[spec.type]
 
 
-def _smoke(type_: str, backend: Backend) -> None:
-    trial = Device(type_, 0, backend)
+def _probe(spec: DeviceSpec) -> Availability:
+    try:
+        if spec.probe is not None:
+            _plugins.resolve(spec.probe)()
+        backend = _plugins.resolve(spec.load)()
+        if not isinstance(backend, Backend):
+            raise TypeError(f"{spec.load} returned {type(backend).__name__}, expected rustorch_core.plugin.Backend")
+        _opened[spec.type] = _Opened(backend, _check_answer(spec.type, backend))
+        return Availability(True)
+    except KeyboardInterrupt:
+        raise
+    except BackendUnavailableError as error:
+        reason = _plugins.one_line(str(error.reason or error)) or "it cannot be used here, and does not say why"
+        return Availability(False, reason, _plugins.one_line(str(error.fix or "")), error)
+    except BaseException as error:  # a probe may raise anything, and must hurt only its own device
+        reason = f"its probe failed with {_plugins.describe(error)}"
+        return Availability(False, reason, f"see `rustorch doctor {spec.type}`", error)
+
+
+def _check_answer(type_: str, backend: Backend) -> type:
+    """Add one and one on the device; returns the type of its native arrays."""
+    trial = Device(type_, 0, backend, object)
     ones = trial.from_host(numpy.ones(3, dtype=numpy.float32))
-    answer = trial.to_host(backend.namespace.add(ones, ones))
-    if answer.tolist() != [2.0, 2.0, 2.0]:
-        raise ArithmeticError(f"1 + 1 on this device gave {answer.tolist()}")
+    answer = numpy.asarray(trial.to_host(backend.namespace.add(ones, ones)))
+    if answer.dtype != numpy.float32 or answer.tolist() != [2.0, 2.0, 2.0]:
+        raise ArithmeticError(f"1 + 1 in float32, three times, gave {answer.tolist()} in {answer.dtype}")
+    return type(ones)
 
 
 def device(name: str | Device | None = None) -> Device:
@@ -229,9 +239,9 @@ def device(name: str | Device | None = None) -> Device:
         raise ArgumentError(f"device: expected a name such as 'cpu', met {name!r}")
     if name == "auto":
         return _best()
-    type_, _, index = name.partition(":")
-    if index and not index.isdecimal():
-        raise ArgumentError(f"device: {name!r} has no index; expected {type_!r} or '{type_}:0'")
+    type_, colon, index = name.partition(":")
+    if colon and not (index.isascii() and index.isdecimal()):
+        raise ArgumentError(f"device: {name!r} is no name of a device; expected {type_!r} or '{type_}:0'")
     return _open(type_, int(index or 0))
 
 
@@ -241,19 +251,32 @@ def _open(type_: str, index: int) -> Device:
         return found
     known = {spec.type: spec for _, spec in specs()}
     if type_ not in known:
-        raise ArgumentError(
-            f"device: no plugin offers {type_!r}; there are: {', '.join(known)}. `rustorch devices` shows every plugin "
-            f"and why one was left out; pip install 'rustorch[{type_}]' brings a device of ours"
-        )
+        raise ArgumentError(f"device: {_why_unknown(type_, list(known))}")
     status = availability(known[type_])
     if not status.usable:
-        fix = f". {status.fix}" if status.fix else ""
+        fix = f". {status.fix[:1].upper()}{status.fix[1:]}" if status.fix else ""
         message = f"device {type_!r} cannot be used: {status.reason}{fix}"
         raise BackendUnavailableError(message, reason=status.reason, fix=status.fix) from status.error
-    backend = _backends[type_]
+    backend, array_type = _opened[type_]
     if index >= backend.count:
-        raise ArgumentError(f"device: there is no '{type_}:{index}'; {type_} has {backend.count} device(s), from 0")
-    return _devices.setdefault((type_, index), Device(type_, index, backend))
+        last = f", the last is '{type_}:{backend.count - 1}'" if backend.count > 1 else ""
+        raise ArgumentError(f"device: there is no '{type_}:{index}'; this machine has {backend.count} {type_}{last}")
+    return _devices.setdefault((type_, index), Device(type_, index, backend, array_type))
+
+
+def _why_unknown(type_: str, known: list[str]) -> str:
+    """What to tell who names a device type that no loaded plugin offers."""
+    for record in _plugins.records:
+        if record.name == type_ and record.state != "loaded":
+            return f"no plugin offers {type_!r}: the plugin of that name is {record.state}, {record.reason}"
+        if record.name == type_ and not record.facts["rustorch_devices"]:
+            return f"{type_!r} is a plugin that brings no device; {_environment.nearest(type_, known)}"
+    if f"rustorch-{type_}" in _plugins.FIRST_PARTY:
+        return f"no plugin offers {type_!r}; pip install 'rustorch[{type_}]'"
+    return (
+        f"no plugin offers {type_!r}; there are: {', '.join(known)}. A device is named by its type and comes with a "
+        "plugin; `rustorch devices` shows all that are installed, and why one cannot be used"
+    )
 
 
 def _best() -> Device:
@@ -272,9 +295,19 @@ def default_device() -> Device:
     """The device of tensors that are made without naming one (Array API: the info function of that name)."""
     if _Default.device is None:
         asked = _plugins.environment.device
-        _Default.device = device(asked or "auto")
+        _Default.device = _asked_for(asked) if asked else _best()
         _Default.decided_by = f"RUSTORCH_DEVICE={asked}" if asked else "it is the best ranked one that can be used"
     return _Default.device
+
+
+def _asked_for(name: str) -> Device:
+    try:
+        return device(name)
+    except ArgumentError as error:
+        raise EnvironmentVariableError(f"RUSTORCH_DEVICE={name}: {error}") from error
+    except BackendUnavailableError as error:
+        message = f"RUSTORCH_DEVICE={name}: {error}"
+        raise BackendUnavailableError(message, reason=error.reason, fix=error.fix) from error
 
 
 def set_default_device(name: str | Device | None) -> None:
@@ -296,4 +329,4 @@ def decided_by() -> str:
 def devices() -> list[Device]:
     """Every device that can be used on this machine, best first; probes those not yet probed."""
     usable = [spec.type for _, spec in specs() if availability(spec).usable]
-    return [_open(type_, index) for type_ in usable for index in range(_backends[type_].count)]
+    return [_open(type_, index) for type_ in usable for index in range(_opened[type_].backend.count)]

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 import numpy
 
-from rustorch_core._axes import one_axis
+from rustorch_core._axes import as_shape, one_axis
+from rustorch_core._creation_functions import ones, zeros
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import composition, public_names, unary
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import (
     abs,
     clip,
@@ -230,6 +232,13 @@ def _log_softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
 
 
 @composition("real floating-point")
+def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, /, *, eps: float = 1e-5) -> Tensor:
+    """Normalise the axes that `weight` has, then scale and shift."""
+    axes = tuple(range(-weight.ndim, 0))
+    centred = x - mean(x, axis=axes, keepdims=True)
+    return centred / sqrt(mean(square(centred), axis=axes, keepdims=True) + eps) * weight + bias
+
+
 def layer_norm(
     x: Tensor,
     /,
@@ -250,17 +259,16 @@ def layer_norm(
     Raises:
         ShapeError: where `x` does not end in `normalized_shape`, or weight or bias have another shape.
     """
-    lengths = tuple(normalized_shape)
+    check_tensor("layer_norm", x)
+    lengths = as_shape("layer_norm", normalized_shape)
     if not lengths or x.shape[-len(lengths) :] != lengths:
         raise ShapeError(f"layer_norm: shape {x.shape} does not end in the normalized shape {lengths}")
     for name, part in (("weight", weight), ("bias", bias)):
         if part is not None and part.shape != lengths:
             raise ShapeError(f"layer_norm: {name} has shape {part.shape}, expected {lengths}")
-    axes = tuple(range(-len(lengths), 0))
-    centred = x - mean(x, axis=axes, keepdims=True)
-    result = centred / sqrt(mean(square(centred), axis=axes, keepdims=True) + eps)
-    result = result if weight is None else result * weight
-    return result if bias is None else result + bias
+    weight = ones(lengths, dtype=x.dtype, device=x.device) if weight is None else weight
+    bias = zeros(lengths, dtype=x.dtype, device=x.device) if bias is None else bias
+    return _layer_norm(x, weight, bias, eps=float(eps))
 
 
 @composition("floating-point")

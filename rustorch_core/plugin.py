@@ -6,13 +6,13 @@ A leaf: it imports pluggy and the errors, discovers nothing, and is safe to impo
     [project.entry-points.rustorch]
     mydevice = "rustorch_mydevice._plugin"
 
-The module states `RUSTORCH_API = (1, 0)`, the version it was written for, and defines any of the four hooks.
+The module states `RUSTORCH_API = (1, 0)`, the version it was written for, and defines any of the hooks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pluggy
@@ -23,6 +23,7 @@ __all__ = [
     "API_VERSION",
     "Backend",
     "BackendUnavailableError",
+    "CallPath",
     "DeviceSpec",
     "Kernel",
     "OptimizerSpec",
@@ -37,6 +38,21 @@ API_VERSION = (1, 0)
 
 hookspec = pluggy.HookspecMarker("rustorch")
 hookimpl = pluggy.HookimplMarker("rustorch")
+
+_TARGET = "'package.module:function', or a function"
+
+
+def _is_target(target: Any) -> bool:
+    if isinstance(target, str):
+        module, colon, function = target.partition(":")
+        return bool(module and colon and function.isidentifier())
+    return callable(target)
+
+
+def _expect(fact: Any, name: str, is_right: bool, expected: str) -> None:
+    """Refuse a fact where its author states it, rather than where core would stumble over it."""
+    if not is_right:
+        raise PluginError(f"{type(fact).__name__}({name}={getattr(fact, name)!r}): expected {expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +84,12 @@ class Backend:
     memory: Callable[[int], tuple[int, int]] | None = None
     count: int = 1
 
+    def __post_init__(self) -> None:
+        _expect(self, "count", isinstance(self.count, int) and self.count >= 1, "a number of devices of at least 1")
+        for name in ("from_host", "to_host", "synchronize", "memory"):
+            function = getattr(self, name)
+            _expect(self, name, function is None or callable(function), "a function or None")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSpec:
@@ -88,6 +110,14 @@ class DeviceSpec:
     rank: int = 0
     description: str = ""
 
+    def __post_init__(self) -> None:
+        is_type = isinstance(self.type, str) and self.type.isidentifier() and self.type != "auto"
+        _expect(self, "type", is_type, "a name such as 'cuda', in letters, digits and underscores")
+        _expect(self, "rank", isinstance(self.rank, int), "an integer")
+        _expect(self, "description", isinstance(self.description, str), "one line of text")
+        _expect(self, "load", _is_target(self.load), _TARGET)
+        _expect(self, "probe", self.probe is None or _is_target(self.probe), _TARGET)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
@@ -107,16 +137,29 @@ class Kernel:
     op: str
     device: str
     load: str | Callable[..., Any]
-    dtypes: frozenset[str] = field(default_factory=lambda: frozenset({"float32"}))
+    dtypes: Collection[str] = frozenset({"float32"})
     rank: int = 0
+
+    def __post_init__(self) -> None:
+        names = () if isinstance(self.dtypes, str) or not isinstance(self.dtypes, Collection) else self.dtypes
+        is_names = len(names) > 0 and all(isinstance(name, str) for name in names)
+        _expect(self, "dtypes", is_names, "names such as {'float32'}")
+        _expect(self, "op", isinstance(self.op, str), "an op's name")
+        _expect(self, "device", isinstance(self.device, str), "a device type's name")
+        _expect(self, "rank", isinstance(self.rank, int), "an integer")
+        _expect(self, "load", _is_target(self.load), _TARGET)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSpec:
-    """An optimizer for `optim.create(name, ...)`; `load` names an `UpdateRule`."""
+    """An optimizer for `optim.create(name, ...)`; `load` names a function that returns its `UpdateRule`."""
 
     name: str
     load: str | Callable[[], Any]
+
+    def __post_init__(self) -> None:
+        _expect(self, "name", isinstance(self.name, str), "a name")
+        _expect(self, "load", _is_target(self.load), _TARGET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +169,24 @@ class ProfilerSink:
     name: str
     load: str | Callable[[], tuple[Callable[..., Any], Callable[..., None]]]
 
+    def __post_init__(self) -> None:
+        _expect(self, "name", isinstance(self.name, str), "a name")
+        _expect(self, "load", _is_target(self.load), _TARGET)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallPath:
+    """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
+
+    `load` names a function `(tensor class, key class, operate, bound, globals of the call site) -> callable`, which
+    returns what stands in for `operate` in `rustorch_core._define.binary`.
+    """
+
+    load: str | Callable[..., Callable[..., Any]]
+
 
 class HookSpecifications:
-    """The four hooks. Each is called once, at discovery, and returns facts; none of them dispatches."""
+    """The hooks. Each is called once, at discovery, and returns facts; none of them dispatches."""
 
     @hookspec
     def rustorch_devices(self, ctx: PluginContext) -> Iterable[DeviceSpec]:  # type: ignore[empty-body]
@@ -141,6 +199,10 @@ class HookSpecifications:
     @hookspec
     def rustorch_optimizers(self, ctx: PluginContext) -> Iterable[OptimizerSpec]:  # type: ignore[empty-body]
         """Optimizers that the plugin adds to the factory."""
+
+    @hookspec
+    def rustorch_call_paths(self, ctx: PluginContext) -> Iterable[CallPath]:  # type: ignore[empty-body]
+        """Compiled forms of the operators' shortcut."""
 
     @hookspec
     def rustorch_profiler_sinks(self, ctx: PluginContext) -> Iterable[ProfilerSink]:  # type: ignore[empty-body]

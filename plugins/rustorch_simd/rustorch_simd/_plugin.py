@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rustorch_core.plugin import Kernel, PluginContext, hookimpl
+from rustorch_core.plugin import CallPath, Kernel, PluginContext, hookimpl
 
 RUSTORCH_API = (1, 0)
 
@@ -30,3 +30,9 @@ def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
         Kernel(op=name, device="cpu", load=f"rustorch_simd._kernels:{name}", dtypes=frozenset({"float32"}), rank=10)
         for name in NAMES
     ]
+
+
+@hookimpl
+def rustorch_call_paths(ctx: PluginContext) -> list[CallPath]:
+    """The compiled shortcut of `+`, `-` and `*`."""
+    return [CallPath(load="rustorch_simd._call_path:binary")]
