@@ -24,7 +24,7 @@ class Generator:
     Example:
         >>> import rustorch as rt
         >>> rt.random.Generator(0).integers(0, 10, (5,))
-        tensor([4, 4, 2, 5, 1], dtype=int64)
+        tensor([1, 0, 9, 2, 3], dtype=int64)
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -37,11 +37,15 @@ class Generator:
         wanted = _data_types.Defaults.floating if dtype is None else as_dtype(dtype)
         return tensor_like(Tensor, target.from_host(numpy.asarray(values).astype(wanted)), target.key(wanted))
 
-    def uniform(self, low: float = 0.0, high: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
+    def uniform(
+        self, low: float = 0.0, high: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None
+    ) -> Tensor:
         """Draw from the uniform distribution on [low, high)."""
         return self._tensor(self._host.uniform(low, high, as_shape("uniform", shape)), dtype, device)
 
-    def normal(self, mean: float = 0.0, std: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
+    def normal(
+        self, mean: float = 0.0, std: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None
+    ) -> Tensor:
         """Draw from the normal distribution with this mean and standard deviation."""
         if std < 0:
             raise ArgumentError(f"normal: the standard deviation is {std}; expected at least 0")
