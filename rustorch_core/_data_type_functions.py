@@ -18,6 +18,7 @@ from rustorch_core.errors import DTypeError, OperandError
     "all",
     lambda g: g,
     native=lambda xp, x, native_dtype, copy: xp.astype(x, native_dtype, copy=copy),
+    method=False,
 )
 def _astype(x: Tensor, /, dtype: Any, *, copy: bool = True) -> Prepared:
     return (x,), {"native_dtype": x.device.key(dtype).native_dtype, "copy": copy}

@@ -8,58 +8,60 @@ from typing import Any
 import numpy
 
 from rustorch_core._axes import one_axis
-from rustorch_core._data_types import CATEGORIES
+from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import Prepared, attach, op, public_names
-from rustorch_core._devices import Device
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import share_memory
-from rustorch_core._tensor import Tensor
+from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import IndexingError, OperandError, ShapeError
 
 
-def _native_key(key: Any, device: Device) -> Any:
-    """A key as the device's arrays take it: tensors become native arrays, NumPy's and lists move there.
+def _native_key(key: Any, x: Tensor) -> Any:
+    """A key as the device's arrays take it: each part native, and an ellipsis for the axes that it leaves out.
 
     Raises:
         IndexingError: for what cannot index.
         DeviceMismatchError: for an index on another device.
     """
-    if isinstance(key, tuple):
-        return tuple(_native_key(each, device) for each in key)
-    if key is None or key is Ellipsis or isinstance(key, (bool, int)):
-        return key
-    if isinstance(key, slice):
-        return slice(*[None if part is None else operator.index(part) for part in (key.start, key.stop, key.step)])
-    if isinstance(key, (list, numpy.ndarray)):
+    parts = tuple([_native_part(each, x) for each in (key if isinstance(key, tuple) else (key,))])
+    named = 0
+    for part in parts:
+        if part is Ellipsis:
+            return parts
+        named += 0 if part is None else part.ndim if getattr(part, "dtype", None) == _native_bool(x) else 1
+    return parts if named >= x.ndim else (*parts, Ellipsis)
+
+
+def _native_bool(x: Tensor) -> Any:
+    return x._key.device.key(bool_).native_dtype
+
+
+def _native_part(part: Any, x: Tensor) -> Any:
+    if part is None or part is Ellipsis or type(part) is int:
+        return part
+    if isinstance(part, slice):
+        return slice(*[None if each is None else operator.index(each) for each in (part.start, part.stop, part.step)])
+    device = x._key.device
+    if isinstance(part, (list, bool, numpy.ndarray, numpy.bool_)):
         from rustorch_core._creation_functions import asarray
 
-        key = (
-            asarray(key, device=device)
-            if not isinstance(key, list) or key
-            else asarray(key, dtype="int64", device=device)
-        )
-    if isinstance(key, Tensor):
-        if key.dtype not in CATEGORIES["integer or boolean"]:
-            raise IndexingError(f"index: a tensor of {key.dtype} cannot index; only integer and boolean ones can")
-        if key.device is not device:
-            from rustorch_core.errors import DeviceMismatchError
-
-            raise DeviceMismatchError(
-                f"index: an index on {key.device} met a tensor on {device}; move it with .to({str(device)!r})"
-            )
-        return key._array
+        part = asarray(part, dtype="int64" if isinstance(part, list) and not part else None, device=device)
+    if isinstance(part, Tensor):
+        if part.dtype not in CATEGORIES["integer or boolean"]:
+            raise IndexingError(f"index: a tensor of {part.dtype} cannot index; only integer and boolean ones can")
+        same_device("index", x, part)
+        return part._array
     try:
-        return operator.index(key)
+        return operator.index(part)
     except TypeError:
         raise IndexingError(
-            f"index: {key!r} cannot index a tensor; use integers, slices, ..., None or tensors"
+            f"index: {part!r} cannot index a tensor; use integers, slices, ..., None or tensors"
         ) from None
 
 
-def _is_basic(key: Any) -> bool:
+def _is_basic(key: tuple[Any, ...]) -> bool:
     """Whether a key is made of integers, slices, `...` and None alone, so that it gives a view."""
-    return all(each is None or each is Ellipsis or (isinstance(each, (int, slice)) and not isinstance(each, bool))
-               for each in (key if isinstance(key, tuple) else (key,)))  # fmt: skip
+    return all(each is None or each is Ellipsis or isinstance(each, (int, slice)) for each in key)
 
 
 @op(
@@ -75,7 +77,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
 
 def _getitem(x: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy for tensors, lists and arrays."""
-    native = _native_key(key, x._key.device)
+    native = _native_key(key, x)
     result = _get(x, native)
     return share_memory(x, result) if _is_basic(native) else result
 
@@ -95,7 +97,8 @@ def _native_scatter(xp: Any, g: Any, shape: tuple[int, ...], key: Any) -> Any:
     """Zeros of a shape with `g` added at the key, in which places may repeat."""
     result = xp.zeros(shape, dtype=g.dtype)
     if _is_basic(key):
-        result[key] = g
+        places = tuple(part for part in key if part is not None)
+        result[places] = xp.reshape(g, result[places].shape)
     elif hasattr(xp, "index_add"):
         xp.index_add(result, key, g)
     else:

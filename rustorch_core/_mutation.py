@@ -73,7 +73,7 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
         DTypeError: where the value's dtype does not fit into that of `x`.
         IndexingError, ShapeError: where the key or the value's shape does not fit.
     """
-    native = _native_key(key, x._key.device)
+    native = _native_key(key, x)
     if not isinstance(value, Tensor):
         value = beside("setitem", x, value)
     same_device("setitem", x, value)

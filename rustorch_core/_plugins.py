@@ -129,7 +129,7 @@ def start() -> None:
 
 
 def _is_command() -> bool:
-    """Whether this is the command `rustorch`, or `python -m rustorch`, whose argv[0] is "-m" while the package loads."""
+    """Whether this is the command `rustorch`, or `python -m rustorch`: argv[0] is "-m" while Python looks for it."""
     program = os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else ""
     is_module = program == "-m" and any(word.removeprefix("-m") == "rustorch" for word in sys.orig_argv)
     return is_module or program in ("rustorch", "rustorch.exe")

@@ -76,3 +76,11 @@ class FileWriteError(RusTorchError, OSError):
 
 class ExportError(RusTorchError, BufferError):
     """A tensor's memory cannot be handed to another library as asked."""
+
+
+class FileReadError(RusTorchError, OSError):
+    """A file could not be read."""
+
+
+class MissingFileError(FileReadError, FileNotFoundError):
+    """A file was asked for that does not exist."""

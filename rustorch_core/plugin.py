@@ -55,7 +55,7 @@ def _expect(fact: Any, name: str, is_right: bool, expected: str) -> None:
         raise PluginError(f"{type(fact).__name__}({name}={getattr(fact, name)!r}): expected {expected}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PluginContext:
     """What core tells a plugin in each hook; fields are only ever added."""
 
@@ -63,7 +63,7 @@ class PluginContext:
     rustorch_version: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Backend:
     """A device type at work: an Array API namespace and at most four facts, each with a default.
 
@@ -91,7 +91,7 @@ class Backend:
             _expect(self, name, function is None or callable(function), "a function or None")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DeviceSpec:
     """A device type that a plugin offers, told without importing anything heavy.
 
@@ -119,7 +119,7 @@ class DeviceSpec:
         _expect(self, "probe", self.probe is None or _is_target(self.probe), _TARGET)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Kernel:
     """A faster spelling of an op on one device type.
 
@@ -150,7 +150,7 @@ class Kernel:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerSpec:
     """An optimizer for `optim.create(name, ...)`; `load` names a function that returns its `UpdateRule`."""
 
@@ -162,7 +162,7 @@ class OptimizerSpec:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ProfilerSink:
     """A destination for `profiler.profile(sink=name)`; `load` returns the two callbacks of `profiler.watch`."""
 
@@ -174,7 +174,7 @@ class ProfilerSink:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CallPath:
     """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
 

@@ -11,6 +11,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Fill in the device, and the ops that were asked for."""
+    """Fill in the device."""
     if "device" in metafunc.fixturenames:
         metafunc.parametrize("device", [metafunc.config.getoption("--rustorch-device")])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the ops that were asked for.
+
+    Raises:
+        pytest.UsageError: for a name that is no op.
+    """
+    from rustorch_core._op import REGISTRY
+
+    asked = {name.strip() for name in config.getoption("--rustorch-ops").split(",") if name.strip()}
+    if unknown := asked - REGISTRY.keys():
+        raise pytest.UsageError(
+            f"--rustorch-ops: {', '.join(sorted(unknown))} is no op; there are: {', '.join(REGISTRY)}"
+        )
+    if asked:
+        items[:] = [item for item in items if getattr(_parameters(item).get("op"), "name", None) in asked]
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    call = getattr(item, "callspec", None)
+    return call.params if call is not None else {}

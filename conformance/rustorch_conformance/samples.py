@@ -151,6 +151,10 @@ def _index(*places: int) -> Any:
     return numpy.asarray(places)
 
 
+def _native_index(x: Any, *places: int) -> Any:
+    return x.device.from_host(_index(*places))
+
+
 def _reductions(**extra: Any) -> list[Case]:
     return [
         Case(((3, 4),), kwargs=extra),
@@ -255,7 +259,11 @@ CASES: dict[str, list[Case]] = {
     "reshape": [Case(((3, 4),), args=((2, -1),)), Case(((3, 4),), args=([12],)), Case(((0, 3),), args=((0,),))],
     "roll": [Case(((3, 4),), args=(2,)), Case(((3, 4),), args=((1, -1),), kwargs={"axis": (0, 1)})],
     "scatter": [
-        Case(((3, 3),), call=lambda g: _function("scatter")(g, (4, 3), (_index(0, 2, 2),)), reference=_scattered)
+        Case(
+            ((3, 3),),
+            call=lambda g: _function("scatter")(g, (4, 3), (_native_index(g, 0, 2, 2), ...)),
+            reference=_scattered,
+        )
     ],
     "searchsorted": [
         Case(
