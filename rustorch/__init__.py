@@ -64,4 +64,4 @@ def __dir__() -> list[str]:
     return sorted(name for name in {*globals(), *_SUBMODULES} if not name.startswith("_") or name.startswith("__"))
 
 
-_plugins.refresh()
+_plugins.start()

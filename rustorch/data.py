@@ -48,9 +48,13 @@ class DataLoader:
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._generator = generator
         if not self.arrays or batch_size < 1:
-            raise ArgumentError(f"DataLoader: expected arrays and a batch size of at least 1, met {len(arrays)} and {batch_size}")
+            raise ArgumentError(
+                f"DataLoader: expected arrays and a batch size of at least 1, met {len(arrays)} and {batch_size}"
+            )
         if any(array.ndim == 0 for array in self.arrays) or len({len(array) for array in self.arrays}) > 1:
-            raise ShapeError(f"DataLoader: shapes {' and '.join(str(a.shape) for a in self.arrays)} share no first axis")
+            raise ShapeError(
+                f"DataLoader: shapes {' and '.join(str(a.shape) for a in self.arrays)} share no first axis"
+            )
 
     def __len__(self) -> int:
         rows = len(self.arrays[0])

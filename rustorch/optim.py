@@ -1,7 +1,7 @@
 """The optimizer factory: `create(name, model, ...)`, `list()` and `info(name)`."""
 
 from rustorch_core._optimizers import Optimizer, UpdateRule, create
-from rustorch_core._optimizers import list_optimizers as list  # noqa: A004  optim.list(), as timm's list_optimizers
+from rustorch_core._optimizers import list_optimizers as list
 from rustorch_core._optimizers import rule_of as info
 
 __all__ = ["Optimizer", "UpdateRule", "create", "info", "list"]

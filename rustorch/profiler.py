@@ -1,4 +1,4 @@
-"""A profiler on the one call site: which ops ran, how often, how long, and on which device."""
+"""A profiler on the one call site: which ops ran, how often, how long, on which device, and what served them."""
 
 from __future__ import annotations
 
@@ -17,53 +17,90 @@ __all__ = ["Profile", "Row", "profile", "watch"]
 
 @dataclass
 class Row:
-    """What one op did on one device: calls, seconds in all, bytes of its results, and what served it."""
+    """What one op did on one device.
+
+    Arguments:
+        op: its name.
+        device: where it ran.
+        served_by: "kernel", "namespace", "composition" or "fallback".
+        calls: how often it ran.
+        seconds: its own time, without that of the ops it is made of.
+        total_seconds: its time with theirs.
+        nbytes: bytes of its results.
+    """
 
     op: str
     device: str
     served_by: str
     calls: int = 0
     seconds: float = 0.0
+    total_seconds: float = 0.0
     nbytes: int = 0
 
 
+_COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+    ("op", lambda row: row.op),
+    ("calls", lambda row: str(row.calls)),
+    ("self ms", lambda row: f"{row.seconds * 1e3:.3f}"),
+    ("total ms", lambda row: f"{row.total_seconds * 1e3:.3f}"),
+    ("MB out", lambda row: f"{row.nbytes / 1e6:.2f}"),
+    ("device", lambda row: row.device),
+    ("served by", lambda row: row.served_by),
+)
+
+
 class Profile:
-    """The rows of a profile, longest first; `table()` shows them."""
+    """The rows of a profile; `table()` shows them."""
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str, str], Row] = {}
+        self._inner: list[float] = []
 
     @property
     def rows(self) -> list[Row]:
-        """The rows, longest time first."""
+        """The rows, most of their own time first."""
         return sorted(self._rows.values(), key=lambda row: -row.seconds)
 
-    def add(self, op: Any, inputs: tuple[Any, ...], output: Any, seconds: float) -> None:
-        """Count one call."""
-        parts = [part for part in (output if isinstance(output, tuple) else (output,)) if isinstance(part, Tensor)]
+    def before(self, op: Any, inputs: tuple[Any, ...], attributes: Any) -> tuple[float, int]:
+        """Note that an op begins: when, and inside how many others."""
+        self._inner.append(0.0)
+        return time.perf_counter(), len(self._inner)
+
+    def after(self, op: Any, inputs: tuple[Any, ...], attributes: Any, output: Any, token: tuple[float, int]) -> None:
+        """Note that it ended; ops inside it that raised leave nothing behind."""
+        inputs[0].device.synchronize()
+        started, depth = token
+        total = time.perf_counter() - started
+        inner = self._inner[depth - 1]
+        del self._inner[depth - 1 :]
+        if self._inner:
+            self._inner[-1] += total
         key = inputs[0]._key
         place = (op.name, str(key.device), op.served.get(key, ""))
         row = self._rows.setdefault(place, Row(*place))
         row.calls += 1
-        row.seconds += seconds
-        row.nbytes += sum(part.nbytes for part in parts)
+        row.seconds += total - inner
+        row.total_seconds += total
+        row.nbytes += sum(
+            part.nbytes for part in (output if isinstance(output, tuple) else (output,)) if isinstance(part, Tensor)
+        )
 
     def table(self) -> str:
         """The rows as text."""
-        head = ("op", "calls", "total ms", "mean us", "MB out", "device", "served by")
-        body = [
-            (row.op, str(row.calls), f"{row.seconds * 1e3:.3f}", f"{row.seconds / row.calls * 1e6:.1f}",
-             f"{row.nbytes / 1e6:.2f}", row.device, row.served_by)
-            for row in self.rows
-        ]  # fmt: skip
-        widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
-        numeric = range(1, 5)
-        lines = [
-            "  ".join(text.rjust(w) if i in numeric else text.ljust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True)))
-            for line in (head, *body)
+        lines = [[title for title, _ in _COLUMNS], *([cell(row) for _, cell in _COLUMNS] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        numbers = range(1, 5)
+        text = [
+            "  ".join(
+                cell.rjust(width) if place in numbers else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
         ]
-        total = sum(row.seconds for row in self.rows)
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], f"total {total * 1e3:.3f} ms in {sum(row.calls for row in self.rows)} calls"])
+        seconds, calls = sum(row.seconds for row in self.rows), sum(row.calls for row in self.rows)
+        return "\n".join(
+            [text[0], "-" * (sum(widths) + 2 * len(widths)), *text[1:], f"{seconds * 1e3:.3f} ms in {calls} calls"]
+        )
 
     def __repr__(self) -> str:
         return self.table()
@@ -96,12 +133,8 @@ class profile:
         self.result = Profile()
         if self._sink is not None:
             self._undo.append(watch(*_sink(self._sink)))
-        self._undo.append(watch(lambda op, inputs, attributes: time.perf_counter(), self._after))
+        self._undo.append(watch(self.result.before, self.result.after))
         return self.result
-
-    def _after(self, op: Any, inputs: tuple[Any, ...], attributes: Any, output: Any, started: float) -> None:
-        inputs[0].device.synchronize()
-        self.result.add(op, inputs, output, time.perf_counter() - started)
 
     def __exit__(self, *error: object) -> None:
         while self._undo:

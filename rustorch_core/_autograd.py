@@ -6,13 +6,16 @@ Un-broadcasting happens here, once, and in no rule.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rustorch_core import _graph, _tree
 from rustorch_core._data_types import CATEGORIES, is_floating
 from rustorch_core._define import beside, cast
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._graph import ITSELF, Node, Saved
+from rustorch_core._memory import is_shared
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, OperandError, ShapeError
 
@@ -164,10 +167,20 @@ def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, cre
     found = walk(
         [(output._node, seed)], wanted=None, retain_graph=retain_graph or create_graph, create_graph=create_graph
     )
+    taken = {id(gradient)}
     for node, value in found.items():
         leaf = node.leaf() if node.leaf is not None else None
         if leaf is not None:
-            leaf.grad = value if leaf.grad is None else leaf.grad + value
+            leaf.grad = _owned(value, taken) if leaf.grad is None else leaf.grad + value
+
+
+def _owned(gradient: Tensor, taken: set[int]) -> Tensor:
+    """A gradient that its receiver may write into: a copy where it is somebody else's too, or stretched over memory."""
+    is_stretched = gradient.size > 1 and 0 in getattr(gradient._array, "strides", ())
+    if id(gradient) in taken or is_stretched or is_shared(gradient):
+        return gradient.clone()  # type: ignore[no-any-return]
+    taken.add(id(gradient))
+    return gradient
 
 
 def _seed(name: str, output: Tensor, gradient: Tensor | None) -> Tensor:
@@ -225,7 +238,12 @@ def value_and_grad(
         >>> value, gradient
         (tensor(10., dtype=float32), tensor([2., 6.], dtype=float32))
     """
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not callable(fn):
+        raise OperandError(f"grad: expected a function, met {type(fn).__name__}")
+    try:
+        numbers = tuple(operator.index(number) for number in (argnums if isinstance(argnums, Sequence) else (argnums,)))
+    except TypeError:
+        raise OperandError(f"grad: argnums is an integer or a sequence of them, met {argnums!r}") from None
 
     @functools.wraps(fn)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -249,10 +267,17 @@ def value_and_grad(
         built = [
             rebuild([next(gradients) for _ in leaves]) for leaves, (_, rebuild) in zip(sources, split, strict=True)
         ]
-        value = value if stays_open else value.detach()
+        if not stays_open:
+            value, aux = value.detach(), _detached(aux)
         return ((value, aux) if has_aux else value), (built[0] if isinstance(argnums, int) else tuple(built))
 
     return value_and_gradient
+
+
+def _detached(tree: Any) -> Any:
+    """The same tree with its tensors detached."""
+    leaves, rebuild = _tree.flatten(tree)
+    return rebuild([leaf.detach() if type(leaf) is Tensor and leaf.requires_grad else leaf for leaf in leaves])
 
 
 def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable[..., Any]:
@@ -302,7 +327,8 @@ def _gradients(value: Any, sources: list[Tensor], stays_open: bool) -> list[Tens
         wanted = frozenset(x._node for x in sources if x._node is not None)
         seed = [(value._node, _ones_like(value))]
         found = walk(seed, wanted=wanted, retain_graph=stays_open, create_graph=stays_open)
-    return [found[x._node] if x._node in found else zeros_like(x.detach()) for x in sources]
+    taken: set[int] = set()
+    return [_owned(found[x._node], taken) if x._node in found else zeros_like(x.detach()) for x in sources]
 
 
 def _is_open(value: Any, sources: list[Tensor]) -> bool:
@@ -315,4 +341,5 @@ def _is_open(value: Any, sources: list[Tensor]) -> bool:
 
 def stop_gradient(x: Tensor) -> Tensor:
     """The same values, through which no gradient flows (JAX: stop_gradient)."""
+    check_tensor("stop_gradient", x)
     return x.detach()

@@ -11,9 +11,10 @@ from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, op, public_names
 from rustorch_core._devices import Device
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, tensor_like, wrap
-from rustorch_core.errors import ArgumentError, DTypeError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, DTypeError, OperandError, OutOfMemoryError, ShapeError
 
 TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), kind="transfer")
 
@@ -174,9 +175,22 @@ def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs
     key = target.key(default if dtype is None else as_dtype(dtype))
     try:
         native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
-    except (ValueError, OverflowError, MemoryError) as error:
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name}: {error}") from error
+    except (ValueError, OverflowError) as error:
         raise ArgumentError(f"{name}: {error}") from error
+    except TypeError as error:
+        raise OperandError(f"{name}: {error}") from error
     return wrap(native, target)
+
+
+def _like(name: str, make: Any, x: Tensor, *args: Any, dtype: Any, device: Any) -> Tensor:
+    """Call a creation function with a tensor's shape, and its dtype and device where no others are named."""
+    check_tensor(name, x)
+    made: Tensor = make(
+        x.shape, *args, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device
+    )
+    return made
 
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -209,31 +223,48 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
     """
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
-    return _made("full", device, dtype, default, as_shape("full", shape), value)
+    chosen = default if dtype is None else as_dtype(dtype)
+    if not _holds(chosen, value):
+        raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
+    return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _number(name: str, value: Any) -> Any:
+    """A Python number from one, a NumPy number or a tensor of one element."""
+    if isinstance(value, (Tensor, numpy.generic)):
+        value = value.item()
+    if not isinstance(value, (bool, int, float, complex)):
+        raise OperandError(f"{name}: expected a number, met {type(value).__name__}")
+    return value
+
+
+def _holds(dtype: _data_types.DType, value: complex) -> bool:
+    """Whether a dtype has room for a number's kind: no fraction in integers, nothing complex in real ones."""
+    if isinstance(value, complex):
+        return dtype in _data_types.CATEGORIES["complex floating-point"]
+    return _data_types.is_floating(dtype) or not isinstance(value, float) or value.is_integer()
 
 
 def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Make zeros of a tensor's shape, dtype and device (Array API: zeros_like)."""
-    return zeros(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+    return _like("zeros_like", zeros, x, dtype=dtype, device=device)
 
 
 def ones_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Make ones of a tensor's shape, dtype and device (Array API: ones_like)."""
-    return ones(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+    return _like("ones_like", ones, x, dtype=dtype, device=device)
 
 
 def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Make an uninitialised tensor of a tensor's shape, dtype and device (Array API: empty_like)."""
-    return empty(x.shape, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device)
+    return _like("empty_like", empty, x, dtype=dtype, device=device)
 
 
 def full_like(x: Tensor, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Make a tensor of one value in a tensor's shape, dtype and device (Array API: full_like)."""
-    return full(
-        x.shape, fill_value, dtype=x.dtype if dtype is None else dtype, device=x.device if device is None else device
-    )
+    return _like("full_like", full, x, fill_value, dtype=dtype, device=device)
 
 
 def arange(
@@ -248,8 +279,8 @@ def arange(
         dtype: by default int64 for integers, else the default floating-point dtype.
         device: by default the default device.
     """
-    if stop is None:
-        start, stop = 0, start
+    start, stop = (0, start) if stop is None else (start, stop)
+    start, stop, step = (_number("arange", each) for each in (start, stop, step))
     if step == 0:
         raise ArgumentError("arange: the step is 0")
     default = _data_types.scalar_dtype(start + stop + step)
@@ -269,10 +300,11 @@ def linspace(
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    if num < 0:
-        raise ArgumentError(f"linspace: the number of elements is {num}")
+    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    if count < 0:
+        raise ArgumentError(f"linspace: the number of elements is {count}")
     default = _data_types.scalar_dtype(start + stop + 0.0)
-    return _made("linspace", device, dtype, default, start, stop, num, endpoint=endpoint)
+    return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -285,7 +317,8 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
         dtype: by default the default floating-point dtype.
         device: by default the default device.
     """
-    return _made("eye", device, dtype, _data_types.Defaults.floating, n_rows, n_cols, k=k)
+    rows, columns, diagonal = as_shape("eye", (n_rows, n_rows if n_cols is None else n_cols, k))
+    return _made("eye", device, dtype, _data_types.Defaults.floating, rows, columns, k=diagonal)
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
@@ -299,6 +332,8 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
 
     if indexing not in ("xy", "ij"):
         raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', met {indexing!r}")
+    for x in arrays:
+        check_tensor("meshgrid", x)
     if any(x.ndim > 1 for x in arrays):
         raise ShapeError(f"meshgrid: expected vectors, met shapes {' and '.join(str(x.shape) for x in arrays)}")
     ndim = len(arrays)

@@ -9,6 +9,7 @@ import numpy
 from rustorch_core import _data_types, _devices
 from rustorch_core._data_types import CATEGORIES, as_dtype, promote_types
 from rustorch_core._define import Prepared, attach, op, public_names
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import DTypeError, OperandError
 
@@ -36,8 +37,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     Raises:
         DTypeError: for complex to real, and for a dtype that the device lacks.
     """
-    if not isinstance(x, Tensor):
-        raise OperandError(f"astype: expected a tensor, met {type(x).__name__}; make one with rustorch.asarray")
+    check_tensor("astype", x)
     target = as_dtype(dtype)
     if device is not None:
         x = x.to(device=device)
@@ -70,7 +70,7 @@ def result_type(*arrays_and_dtypes: Any) -> _data_types.DType:
         if isinstance(each, (bool, int, float, complex)) and not hasattr(each, "dtype")
     ]
     others = [
-        each.dtype if hasattr(each, "dtype") else as_dtype(each)
+        as_dtype(each.dtype if hasattr(each, "dtype") else each)
         for each in arrays_and_dtypes
         if not any(each is s for s in scalars)
     ]
@@ -141,9 +141,9 @@ class ArrayNamespaceInfo:
         """The device of tensors made without naming one."""
         return _devices.default_device()
 
-    def devices(self) -> list[_devices.Device]:
+    def devices(self) -> tuple[_devices.Device, ...]:
         """Every device that can be used."""
-        return _devices.devices()
+        return tuple(_devices.devices())
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, _data_types.DType]:
         """The dtypes that Python numbers become."""

@@ -97,20 +97,19 @@ def set_default_dtype(dtype: Any) -> None:
 def as_dtype(dtype: Any) -> DType:
     """The dtype object for a dtype, its name, a NumPy scalar type or one of bool, int, float, complex."""
     if isinstance(dtype, numpy.dtype) and dtype in CATEGORIES["all"]:
-        native: DType = dtype if dtype.isnative else dtype.newbyteorder("=")
-        return native
-    if dtype in (bool, int, float, complex):
+        return DTYPES[dtype.name]
+    if isinstance(dtype, type) and dtype in (bool, int, float, complex):
         return scalar_dtype(dtype(0))
     if isinstance(dtype, str) and dtype in DTYPES:
         return DTYPES[dtype]
     found: DType | None
     try:
-        found = numpy.dtype(dtype)
-    except TypeError:
+        found = None if dtype is None else numpy.dtype(dtype).newbyteorder("=")
+    except (TypeError, ValueError):
         found = None
     if found is None or found not in CATEGORIES["all"]:
         raise DTypeError(f"{dtype!r} is not a dtype of rustorch; there are: {', '.join(DTYPES)}")
-    return found
+    return DTYPES[found.name]
 
 
 def scalar_dtype(scalar: complex) -> DType:
@@ -142,8 +141,11 @@ def promote_types(first: DType, second: DType) -> DType:
     """The dtype that two arrays meet in.
 
     Within a kind, and where the standard speaks, its table. Where it leaves the answer open, a floating-point array
-    keeps its dtype beside an integer one, as in PyTorch and JAX: float32 with int64 is float32.
+    keeps its dtype beside an integer one, as in PyTorch and JAX: float32 with int64 is float32; float16 and bfloat16
+    meet in float32.
     """
+    if {first, second} == {float16, bfloat16}:
+        return float32
     for one, other in ((first, second), (second, first)):
         if is_floating(one) and other in CATEGORIES["integer or boolean"]:
             return one

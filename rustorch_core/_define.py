@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -191,6 +192,7 @@ def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
             compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch))
         except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
             record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
+            warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=3)
         else:
             setattr(Tensor, f"__{op.operator}__", compiled)
             return

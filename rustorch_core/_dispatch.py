@@ -154,7 +154,7 @@ def _kernels(op: Op, key: DispatchKey) -> list[tuple[str, Native]]:
             functions.append(("kernel", _plugins.resolve(kernel.load)))
         except Exception as error:  # whatever a plugin's import raises, its op runs without it
             record.fail(f"the kernel {kernel.op} cannot be loaded: {_plugins.describe(error)}", error)
-            warnings.warn(f"plugin {record.name}: {record.reason}; running without it", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=2)
     return functions
 
 
@@ -197,7 +197,7 @@ def _fallback(op: Op, key: DispatchKey) -> tuple[str, Native]:
             "move the tensor with .to('cpu'), or set RUSTORCH_FALLBACK=warn to let such ops run on the host (slower)"
         )
     if allowed == "warn":
-        warnings.warn(f"{op.name} runs on the host: {key.device} does not offer it", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{op.name} runs on the host: {key.device} does not offer it", UserWarning, stacklevel=2)
     function = op.bind(reference.key(key.dtype))
     device = key.device
 

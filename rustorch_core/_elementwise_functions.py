@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rustorch_core._data_types import CATEGORIES, as_dtype
+from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
 from rustorch_core._define import Prepared, beside, binary, cast, op, promoted, public_names, unary
 from rustorch_core._tensor import Tensor
+from rustorch_core.errors import DTypeError
 
 
 def _zero(g: Tensor) -> Tensor:
@@ -238,12 +239,11 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
         >>> rt.where(x > 0, x, 0)
         tensor([0., 2.], dtype=float32)
     """
+    if condition.dtype not in CATEGORIES["boolean"]:
+        raise DTypeError(f"where: a condition of {condition.dtype} met, but a boolean one is expected; compare first")
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
-        floats = isinstance(x1, (float, complex)) or isinstance(x2, (float, complex))
-        x1 = cast(
-            beside("where", condition, x1),
-            as_dtype(complex if isinstance(x1 + x2, complex) else float if floats else type(x1)),
-        )
+        x1 = beside("where", condition, x1)
+        x1 = cast(x1, scalar_dtype(x2)) if x1.dtype == bool and type(x2) is int else x1
     x1, x2 = promoted("where", x1, x2)
     return (condition, x1, x2), {}
 
@@ -264,11 +264,16 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
         min: lower bound, tensor or number, or None.
         max: upper bound, tensor or number, or None. Bounds never change the dtype of `x`.
     """
-    bounds = [
-        None if bound is None else cast(bound if isinstance(bound, Tensor) else beside("clip", x, bound), x.dtype)
-        for bound in (min, max)
-    ]
-    return (x, *bounds), {}
+    return (x, _bound(x, min), _bound(x, max)), {}
+
+
+def _bound(x: Tensor, bound: Any) -> Tensor | None:
+    if bound is None:
+        return None
+    bound = bound if isinstance(bound, Tensor) else beside("clip", x, bound)
+    if is_floating(bound.dtype) and not is_floating(x.dtype):
+        raise DTypeError(f"clip: a bound of {bound.dtype} met a tensor of {x.dtype}; convert one with astype")
+    return cast(bound, x.dtype)
 
 
 def _within(x: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:

@@ -1,6 +1,6 @@
 """Reads the entry points of installed distributions, cheaply and on its guard.
 
-`importlib.metadata` answers the same question, but importing it costs a fifth of `import numpy` (it brings the email
+`importlib.metadata` answers the same question, but importing it costs a quarter of `import numpy` (it brings the email
 package along), and one damaged file of any distribution makes it raise for everybody. It is asked only about places
 that are no folders.
 """

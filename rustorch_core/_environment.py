@@ -51,9 +51,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """What to say after a name that is not known: the nearest one that is, or all of them."""
     import difflib  # only for an error, and it costs 2 ms
 
-    choices = sorted(known)
-    near = difflib.get_close_matches(name, choices, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(choices) or 'none'}"
+    choices = {choice.lower(): choice for choice in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.75)
+    return f"did you mean {choices[near[0]]}?" if near else f"there are: {', '.join(choices.values()) or 'none'}"
 
 
 def _boolean(given: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -10,6 +10,7 @@ import numpy
 from rustorch_core._axes import one_axis
 from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import Prepared, attach, op, public_names
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import share_memory
 from rustorch_core._tensor import Tensor, same_device
@@ -78,8 +79,15 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
 def _getitem(x: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy for tensors, lists and arrays."""
     native = _native_key(key, x)
-    result = _get(x, native)
-    return share_memory(x, result) if _is_basic(native) else result
+    if _is_basic(native):
+        return share_memory(x, _get(x, native))
+    return _get(x, native if x._node is None else _kept_key(x, native))
+
+
+def _kept_key(x: Tensor, key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A key for the graph to keep: copies of its arrays, so that a later write into an index changes no gradient."""
+    copy = x._key.namespace.asarray
+    return tuple([part if _is_basic((part,)) else copy(part, copy=True) for part in key])
 
 
 @op(
@@ -126,6 +134,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
     Raises:
         IndexingError: for an index out of bounds.
     """
+    check_tensor("take", x)
     if not isinstance(indices, Tensor) or indices.dtype not in CATEGORIES["integer"]:
         met = indices.dtype if isinstance(indices, Tensor) else type(indices).__name__
         raise OperandError(f"take: expected a tensor of integers as indices, met {met}")
@@ -146,6 +155,8 @@ def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
     from rustorch_core._axes import broadcast_shapes
     from rustorch_core._creation_functions import arange
 
+    check_tensor("take_along_axis", x)
+    check_tensor("take_along_axis", indices)
     if x.ndim != indices.ndim:
         raise ShapeError(f"take_along_axis: shapes {x.shape} and {indices.shape} differ in their number of axes")
     chosen = one_axis("take_along_axis", axis, x.ndim)

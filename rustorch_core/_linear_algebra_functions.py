@@ -99,7 +99,7 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     lengths = [x.shape[one_axis("vecdot", axis, x.ndim)] for x in (x1, x2)]
     if lengths[0] != lengths[1]:
         raise ShapeError(f"vecdot: shapes {x1.shape} and {x2.shape} differ along axis {axis}")
-    return sum(_conj(x1) * x2, axis=axis)
+    return sum(_conj(x1) * x2, axis=axis, dtype=x1.dtype)
 
 
 def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | Sequence[Sequence[int]] = 2) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from rustorch_core import _axes, _data_types
 from rustorch_core._axes import Axes, as_shape, one_axis, resolved_shape, some_axes
 from rustorch_core._define import Prepared, attach, cast, op, public_names
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import ArgumentError, AxisError, OperandError, ShapeError
 
@@ -36,9 +37,9 @@ def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Prepared:
         x: any tensor.
         axes: every axis once, in the new order.
     """
-    order = some_axes("permute_dims", tuple(axes), x.ndim)
+    order = some_axes("permute_dims", axes if isinstance(axes, (tuple, list)) else (axes,), x.ndim)
     if len(order) != x.ndim:
-        raise AxisError(f"permute_dims: axes {tuple(axes)} must name each of {x.ndim} axes once")
+        raise AxisError(f"permute_dims: axes {order} must name each of {x.ndim} axes once")
     return (x,), {"axes": order}
 
 
@@ -62,6 +63,7 @@ def moveaxis(x: Tensor, source: Axes, destination: Axes, /) -> Tensor:
         source: axis or axes to move.
         destination: where each of them goes.
     """
+    check_tensor("moveaxis", x)
     sources, places = some_axes("moveaxis", source, x.ndim), some_axes("moveaxis", destination, x.ndim)
     if len(sources) != len(places):
         raise ArgumentError(f"moveaxis: {len(sources)} axes cannot go to {len(places)} places")
@@ -90,6 +92,8 @@ def broadcast_to(x: Tensor, /, shape: Any) -> Prepared:
 
 def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
     """Broadcast tensors to their common shape (Array API: broadcast_arrays)."""
+    for x in arrays:
+        check_tensor("broadcast_arrays", x)
     shape = _axes.broadcast_shapes(*[x.shape for x in arrays])
     return tuple(broadcast_to(x, shape) for x in arrays)
 
@@ -140,6 +144,8 @@ def roll(x: Tensor, /, shift: int | Sequence[int], *, axis: Axes = None) -> Prep
     """
     shifts = as_shape("roll", shift)
     axes = None if axis is None else some_axes("roll", axis, x.ndim)
+    if len(shifts) != 1 and (axes is None or len(shifts) != len(axes)):
+        raise ArgumentError(f"roll: {len(shifts)} shifts for {'no' if axes is None else len(axes)} axes; give one each")
     if axes is None:
         return (x,), {"shift": shifts[0], "axis": None}
     return (x,), {"shift": shifts * len(axes) if len(shifts) == 1 else shifts, "axis": axes}
@@ -151,6 +157,8 @@ def _opposite(shift: int | tuple[int, ...]) -> int | tuple[int, ...]:
 
 def _common(name: str, arrays: Any) -> tuple[Tensor, ...]:
     """The tensors of a list on one device and in the dtype they promote to."""
+    if not isinstance(arrays, (tuple, list)):
+        raise OperandError(f"{name}: expected a list or tuple of tensors, met {type(arrays).__name__}")
     tensors = tuple(arrays)
     if not tensors:
         raise ArgumentError(f"{name}: expected at least one tensor")
@@ -232,6 +240,7 @@ def stack(arrays: Sequence[Tensor], /, *, axis: int = 0) -> Prepared:
 
 def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     """Split a tensor into its slices along an axis, which they lose (Array API: unstack)."""
+    check_tensor("unstack", x)
     chosen = one_axis("unstack", axis, x.ndim)
     return tuple(x[(slice(None),) * chosen + (i,)] for i in range(x.shape[chosen]))
 
@@ -247,12 +256,13 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
     from rustorch_core._creation_functions import arange, asarray
     from rustorch_core._indexing_functions import take
 
+    check_tensor("repeat", x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     chosen = one_axis("repeat", axis, x.ndim)
     length = x.shape[chosen]
-    counts = repeats.tolist() if isinstance(repeats, Tensor) else repeats
-    counts = counts if isinstance(counts, list) else [counts]
+    counts = repeats.tolist() if hasattr(repeats, "tolist") else repeats
+    counts = list(as_shape("repeat", counts))
     counts = counts * length if len(counts) == 1 else counts
     if len(counts) != length or any(count < 0 for count in counts):
         raise ArgumentError(
@@ -273,7 +283,10 @@ def tile(x: Tensor, repetitions: Any, /) -> Tensor:
         x: any tensor.
         repetitions: how many copies along each axis; counted from the last one.
     """
+    check_tensor("tile", x)
     times = as_shape("tile", repetitions)
+    if any(count < 0 for count in times):
+        raise ArgumentError(f"tile: cannot repeat {times} times")
     ndim = max(x.ndim, len(times))
     times = (1,) * (ndim - len(times)) + times
     shape = (1,) * (ndim - x.ndim) + x.shape

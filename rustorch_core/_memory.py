@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Memory:
-    """What all tensors that share memory have in common: who saved it, and whether a view of it was taken."""
+    """What all tensors that share memory have in common: who saved it, and who they are, once there are several."""
 
-    __slots__ = ("__weakref__", "has_views", "savers")
+    __slots__ = ("__weakref__", "savers", "sharers")
 
     def __init__(self) -> None:
         self.savers: set[weakref.ref[Saved]] | None = None
-        self.has_views = False
+        self.sharers: list[weakref.ref[Tensor]] = []
 
 
 def memory_of(tensor: Tensor) -> Memory:
@@ -35,9 +35,23 @@ def memory_of(tensor: Tensor) -> Memory:
 
 def share_memory(owner: Tensor, view: Tensor) -> Tensor:
     """Note that one tensor is a view of another; returns the view."""
-    view._memory = memory_of(owner)
-    view._memory.has_views = True
+    memory = view._memory = memory_of(owner)
+    sharers = memory.sharers
+    if not sharers:
+        sharers.append(weakref.ref(owner))
+    elif len(sharers) >= 64 and len(sharers) & (len(sharers) - 1) == 0:
+        sharers[:] = [each for each in sharers if each() is not None]
+    sharers.append(weakref.ref(view))
     return view
+
+
+def is_shared(tensor: Tensor) -> bool:
+    """Whether another living tensor shares the memory."""
+    try:
+        sharers = tensor._memory.sharers
+    except AttributeError:
+        return False
+    return any(other is not None and other is not tensor for other in [each() for each in sharers])
 
 
 def remember(tensor: Tensor, saved: Saved) -> None:

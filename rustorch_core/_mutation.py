@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch_core import _graph
-from rustorch_core._creation_functions import asarray, zeros
+from rustorch_core._creation_functions import arange, asarray, zeros
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
-from rustorch_core._indexing_functions import _get, _native_key
-from rustorch_core._manipulation_functions import broadcast_to
-from rustorch_core._memory import before_write, memory_of
+from rustorch_core._indexing_functions import _get, _is_basic, _kept_key, _native_key
+from rustorch_core._manipulation_functions import broadcast_to, reshape
+from rustorch_core._memory import before_write, is_shared
 from rustorch_core._tensor import Tensor, same_device
-from rustorch_core.errors import DTypeError, GradientError, ShapeError
+from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
 
 def check_writable(name: str, tensor: Tensor, value: Tensor) -> None:
     """Refuse the writes whose gradient would be wrong.
 
     Raises:
-        GradientError: for a leaf that requires a gradient, and under a gradient for memory of which views were taken.
+        GradientError: for a leaf that requires a gradient, and under a gradient for memory that a view shares.
     """
     if not _graph.recording():
         return
@@ -33,7 +33,7 @@ def check_writable(name: str, tensor: Tensor, value: Tensor) -> None:
             f"{name}: a leaf that requires a gradient can only be written under no_grad(); "
             "use an operation that returns a new tensor, or .detach()"
         )
-    if (tensor._node is not None or value._node is not None) and memory_of(tensor).has_views:
+    if (tensor._node is not None or value._node is not None) and is_shared(tensor):
         raise GradientError(
             f"{name}: this memory is shared by a view, and a write into it under a gradient is not supported yet; "
             "write into a .clone()"
@@ -52,12 +52,25 @@ def _erased(g: Tensor, key: Any) -> Tensor:
     "setitem",
     "all",
     lambda g, key: _erased(g, key),
-    lambda g, key: _get(g, key),
+    lambda g, key: _last_written(g, key),
     native=lambda xp, x, value, key: _native_set(xp, x, value, key),
     method=False,
 )
 def _set(x: Tensor, /, value: Tensor, key: Any) -> Prepared:
     return (x, value), {"key": key}
+
+
+def _last_written(g: Tensor, key: Any) -> Tensor:
+    """The gradient of what was written: where places repeat, the last value stands and the others count for nothing."""
+    gradient = _get(g, key)
+    if _is_basic(key):
+        return gradient
+    with _graph.set_recording(False):
+        numbers = reshape(arange(gradient.size, device=g.device), gradient.shape)
+        places = zeros(g.shape, dtype=numbers.dtype, device=g.device)
+        places._array[key] = numbers._array
+        is_last = _get(places, key) == numbers
+    return where(is_last, gradient, 0)
 
 
 def _native_set(xp: Any, x: Any, value: Any, key: Any) -> Any:
@@ -80,7 +93,7 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
     value = _fitting("setitem", x, value)
     check_writable("setitem", x, value)
     before_write(x)
-    result = _set(x, value, native)
+    result = _set(x, value, _kept_key(x, native) if value._node is not None or x._node is not None else native)
     if result._node is not None:
         x._node = result._node
 
@@ -111,7 +124,10 @@ def overwrite(x: Tensor, value: Tensor) -> Tensor:
     value = _fitting("in place", x, value)
     check_writable("in place", x, value)
     before_write(x)
-    x._array[...] = value._array
+    try:
+        x._array[...] = value._array
+    except ValueError as error:
+        raise ArgumentError(f"in place: {error} (met {x.dtype}{list(x.shape)}); write into a .clone()") from error
     if _graph.recording() or value._node is not None:
         x._node = value._node
     return x

@@ -316,6 +316,8 @@ def cross_entropy(
         DTypeError: where the target is neither of integers nor of the dtype of `logits`.
         IndexingError: for a class that does not exist.
     """
+    check_tensor("cross_entropy", logits)
+    check_tensor("cross_entropy", target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(f"cross_entropy: label_smoothing is between 0 and 1, met {label_smoothing}")
     axis = 1 if logits.ndim > 1 else 0
@@ -362,6 +364,8 @@ def mse_loss(x: Tensor, target: Tensor, /, *, reduction: str = "mean") -> Tensor
     Raises:
         ShapeError: where the shapes differ; they are not broadcast.
     """
+    check_tensor("mse_loss", x)
+    check_tensor("mse_loss", target)
     if x.shape != target.shape:
         raise ShapeError(f"mse_loss: shapes {x.shape} and {target.shape} differ")
     return _reduced("mse_loss", square(x - target), reduction)

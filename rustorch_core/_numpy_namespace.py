@@ -29,12 +29,24 @@ def index_add(array: Any, key: Any, values: Any) -> None:
 
 # Reductions straight from the ufuncs: NumPy's functions of these names take a microsecond more to do the same. Core
 # always names the axis, whose default differs.
-sum: Any = numpy.add.reduce
-prod: Any = numpy.multiply.reduce
 max: Any = numpy.maximum.reduce
 min: Any = numpy.minimum.reduce
 all: Any = numpy.logical_and.reduce
 any: Any = numpy.logical_or.reduce
+
+
+_add_reduce: Any = numpy.add.reduce
+_multiply_reduce: Any = numpy.multiply.reduce
+
+
+def sum(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
+    """Core has chosen the dtype to add in; NumPy would widen small integers once more."""
+    return _add_reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+
+
+def prod(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
+    """As for `sum`."""
+    return _multiply_reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:

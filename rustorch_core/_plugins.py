@@ -311,9 +311,18 @@ def facts(hook: str) -> Iterator[tuple[PluginRecord, Any]]:
 
 
 def resolve(target: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The function that `"package.module:function"` names; imports the module."""
+    """The function that `"package.module:function"` names; imports the module.
+
+    Raises:
+        whatever importing it raises; what is not even an `Exception`, such as a `SystemExit`, as a PluginError.
+    """
     if callable(target):
         return target
     module, _, attribute = target.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"{target} cannot be loaded: {describe(error)}") from error
     return found

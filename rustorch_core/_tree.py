@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -21,19 +22,25 @@ def _split(tree: Any) -> tuple[list[Any], Rebuild] | None:
         if kind in _CONTAINERS:
             return _CONTAINERS[kind](tree)
     if isinstance(tree, dict):
-        keys = list(tree)
-        return [tree[key] for key in keys], lambda children: type(tree)(zip(keys, children, strict=True))
+        return list(tree.values()), lambda children: _with_values(tree, children)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return list(tree), lambda children: type(tree)(*children)
     if isinstance(tree, (list, tuple)):
         return list(tree), type(tree)
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        names = [field.name for field in dataclasses.fields(tree)]
+        names = [field.name for field in dataclasses.fields(tree) if field.init]
         return (
             [getattr(tree, name) for name in names],
             lambda children: dataclasses.replace(tree, **dict(zip(names, children, strict=True))),
         )
     return None
+
+
+def _with_values(tree: dict[Any, Any], values: list[Any]) -> dict[Any, Any]:
+    """A dict of the same kind, whose constructor may take something else."""
+    made = copy.copy(tree)
+    made.update(zip(tree, values, strict=True))
+    return made
 
 
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustorch_core._axes import one_axis
+from rustorch_core._axes import as_shape, one_axis
 from rustorch_core._define import promoted, public_names
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import logical_not, not_equal, subtract
 from rustorch_core._manipulation_functions import concat, expand_dims, reshape
 from rustorch_core._statistical_functions import any
@@ -25,13 +26,15 @@ def diff(
         prepend: tensor to put before `x` along the axis.
         append: tensor to put after it.
     """
-    if n < 0:
-        raise ArgumentError(f"diff: cannot take differences {n} times")
+    check_tensor("diff", x)
+    (times,) = as_shape("diff", (n,))
+    if times < 0:
+        raise ArgumentError(f"diff: cannot take differences {times} times")
     chosen = one_axis("diff", axis, x.ndim)
     if prepend is not None or append is not None:
         x = concat([part for part in (prepend, x, append) if part is not None], axis=chosen)
     before = (slice(None),) * chosen
-    for _ in range(n):
+    for _ in range(min(times, x.shape[chosen])):
         later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
         x = not_equal(later, earlier) if x.dtype == bool else subtract(later, earlier)
     return x

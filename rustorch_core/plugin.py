@@ -184,6 +184,9 @@ class CallPath:
 
     load: str | Callable[..., Callable[..., Any]]
 
+    def __post_init__(self) -> None:
+        _expect(self, "load", _is_target(self.load), _TARGET)
+
 
 class HookSpecifications:
     """The hooks. Each is called once, at discovery, and returns facts; none of them dispatches."""

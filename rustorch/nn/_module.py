@@ -180,7 +180,14 @@ def _with_parameters(module: Module, leaves: Mapping[str, Any], prefix: str = ""
             setattr(made, name, _with_parameters(value, leaves, path))
         elif path in leaves:
             leaf = leaves[path]
-            setattr(made, name, Parameter(leaf, requires_grad=False) if isinstance(leaf, Tensor) else leaf)
+            setattr(made, name, _as_parameter(leaf) if isinstance(leaf, Tensor) else leaf)
+    return made
+
+
+def _as_parameter(leaf: Tensor) -> Parameter:
+    """A tensor in a parameter's place, with its own place in the graph."""
+    made = tensor_like(Parameter, leaf._array, leaf._key)
+    made._node = leaf._node
     return made
 
 

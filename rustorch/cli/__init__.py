@@ -1,0 +1,1 @@
+"""The commands of `rustorch`, one module for each that belong together."""
