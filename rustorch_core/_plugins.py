@@ -203,8 +203,8 @@ def _admit(record: PluginRecord, entry: EntryPoint, context: plugin.PluginContex
         module = entry.load()
         _check_version(module)
         record.facts = _answers(module, context)
-    except KeyboardInterrupt:
-        raise
+    except (KeyboardInterrupt, EnvironmentVariableError):
+        raise  # the user's own doing, and the user's to hear
     except BaseException as error:  # a plugin may raise anything, SystemExit included, and must hurt only itself
         record.fail(_why_not_loaded(error, entry), error)
 

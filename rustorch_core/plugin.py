@@ -6,6 +6,9 @@ A leaf: it imports pluggy and the errors, discovers nothing, and is safe to impo
     [project.entry-points.rustorch]
     mydevice = "rustorch_mydevice._plugin"
 
+A plugin that has a variable of its own raises `EnvironmentVariableError` for a value that it does not understand; that
+one error reaches the user at once.
+
 The module states `RUSTORCH_API = (1, 0)`, the version it was written for, and defines any of the hooks.
 """
 
@@ -17,7 +20,7 @@ from typing import Any
 
 import pluggy
 
-from rustorch_core.errors import BackendUnavailableError, PluginError
+from rustorch_core.errors import BackendUnavailableError, EnvironmentVariableError, PluginError
 
 __all__ = [
     "API_VERSION",
@@ -25,6 +28,7 @@ __all__ = [
     "BackendUnavailableError",
     "CallPath",
     "DeviceSpec",
+    "EnvironmentVariableError",
     "Kernel",
     "OptimizerSpec",
     "PluginContext",

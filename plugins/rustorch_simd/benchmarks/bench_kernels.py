@@ -12,7 +12,6 @@ import statistics
 import time
 
 import numpy as np
-
 from rustorch_simd import _kernels
 
 try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rustorch_core.plugin import CallPath, Kernel, PluginContext, hookimpl
+import os
+
+from rustorch_core.plugin import CallPath, EnvironmentVariableError, Kernel, PluginContext, hookimpl
 
 RUSTORCH_API = (1, 0)
 
@@ -23,9 +25,24 @@ NAMES = (
 )
 
 
+def _check_forced_target() -> None:
+    """A target that the user forces and that cannot run is heard at import; unforced, nothing is loaded yet."""
+    forced = os.environ.get("RUSTORCH_SIMD")
+    if forced:
+        try:
+            import rustorch_simd._kernels  # noqa: F401  it chooses its target as it loads
+        except ImportError as error:
+            raise EnvironmentVariableError(f"RUSTORCH_SIMD={forced!r}: {error}") from error
+
+
 @hookimpl
 def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
-    """One kernel for each name, for float32; a kernel declines the calls that it does not handle."""
+    """One kernel for each name, for float32; a kernel declines the calls that it does not handle.
+
+    Raises:
+        EnvironmentVariableError: where RUSTORCH_SIMD forces a target that this machine cannot run.
+    """
+    _check_forced_target()
     return [
         Kernel(op=name, device="cpu", load=f"rustorch_simd._kernels:{name}", dtypes=frozenset({"float32"}), rank=10)
         for name in NAMES

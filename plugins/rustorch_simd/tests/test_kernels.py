@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from rustorch_simd import _kernels
 
 F = np.float32
@@ -429,7 +428,7 @@ def test_references_are_returned():
 def test_targets(target):
     assert _kernels.target() == target
     assert _kernels.targets()[-1] == "baseline"
-    with pytest.raises(ValueError, match="'quantum'.*'baseline'"):
+    with pytest.raises(ValueError, match=r"'quantum'.*'baseline'"):
         _kernels._select("quantum")
     assert _kernels.target() == target
     with pytest.raises(TypeError):

@@ -1,0 +1,133 @@
+"""The plugin inside RusTorch: its kernels serve the cpu device, and its compiled operators do what core's own do."""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+from rustorch_simd import _call_path
+from rustorch_simd._plugin import NAMES
+
+import rustorch as rt
+from rustorch_core import _dispatch, _plugins
+from rustorch_core._op import REGISTRY
+
+
+def test_every_kernel_serves_its_op():
+    for name in NAMES:
+        op = REGISTRY[name]
+        key = rt.device("cpu").key(rt.float32)
+        op.bind(key)
+        assert op.served[key] == "kernel", name
+        other = rt.device("cpu").key(rt.float64)
+        op.bind(other)
+        assert op.served[other] != "kernel", name
+
+
+def run(program, **variables):
+    environment = {**os.environ, **variables}
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+
+
+def test_a_target_that_cannot_run_is_an_error_at_import():
+    done = run("import rustorch", RUSTORCH_SIMD="axv2")
+    assert done.returncode == 1
+    assert "EnvironmentVariableError" in done.stderr
+    assert "'axv2'" in done.stderr
+    assert "baseline" in done.stderr
+
+
+def test_a_forced_target_is_used():
+    program = "import rustorch as rt, rustorch_simd; rt.gelu(rt.ones(3)); print(rustorch_simd.target())"
+    assert run(program, RUSTORCH_SIMD="baseline").stdout.strip() == "baseline"
+
+
+def test_discovery_loads_no_kernel():
+    program = "import sys, rustorch; print([name for name in sys.modules if name.startswith('rustorch_simd._')])"
+    assert run(program).stdout.strip() == "['rustorch_simd._plugin']"
+
+
+@pytest.fixture(params=["python", "compiled"])
+def add(request):
+    """Core's own `x + y`, and the compiled one around it."""
+    rt.ones(1) + rt.ones(1)
+    from rustorch_core._define import _OPERATORS
+
+    own = _OPERATORS["add"]
+    if request.param == "python":
+        return own
+    from rustorch_core._devices import DispatchKey
+
+    return _call_path.binary(rt.Tensor, DispatchKey, own, REGISTRY["add"].bound, vars(_dispatch))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "bfloat16", "float32", "float64", "complex64"])
+@pytest.mark.parametrize("shapes", [((), ()), ((3,), (3,)), ((2, 1), (3,)), ((0, 2), (2,)), ((1,), ())])
+def test_sums(add, dtype, shapes):
+    x, y = (rt.ones(shape, dtype=dtype) for shape in shapes)
+    result = add(x, y)
+    assert type(result) is rt.Tensor
+    assert result.dtype == x.dtype
+    np.testing.assert_array_equal(result.numpy(), x.numpy() + y.numpy())
+
+
+def test_everything_else_takes_the_road(add):
+    x, w = rt.ones(2), rt.ones(2).requires_grad_()
+    assert add(x, 1).tolist() == [2.0, 2.0]
+    assert add(x, rt.ones(2, dtype="float64")).dtype == rt.float64
+    assert add(x, np.ones(2, np.float32)).tolist() == [2.0, 2.0]
+    assert add(x, w).requires_grad
+    assert add(x, "no operand") is NotImplemented
+    with pytest.raises(rt.errors.ShapeError, match=r"\(2,\) and \(3,\)"):
+        add(x, rt.ones(3))
+    with pytest.raises(TypeError):
+        add(x)
+
+
+def test_watchers_see_it(add):
+    seen = []
+    undo = _dispatch.watch(lambda op, inputs, attributes: seen.append(op.name), lambda *ended: None)
+    add(rt.ones(2), rt.ones(2))
+    undo()
+    add(rt.ones(2), rt.ones(2))
+    assert seen == ["add"]
+
+
+def test_an_empty_tensor_object_is_no_crash(add):
+    with pytest.raises(AttributeError):
+        add(rt.Tensor(), rt.Tensor())
+
+
+def test_nothing_leaks(add):
+    gc.disable()
+    try:
+        x, y = rt.ones(1000), rt.ones(1000)
+        counts = [sys.getrefcount(x._key)]
+        results = [add(x, y) for _ in range(100)]
+        watched = weakref.ref(results[0])
+        counts.append(sys.getrefcount(x._key))
+        del results
+        counts.append(sys.getrefcount(x._key))
+        assert watched() is None
+        assert counts == [counts[0], counts[0] + 100, counts[0]]
+    finally:
+        gc.enable()
+
+
+def test_wrong_classes_are_refused():
+    with pytest.raises(AttributeError):
+        _call_path.binary(int, int, lambda: 0, {}, {})
+    with pytest.raises(TypeError):
+        _call_path.binary(1, 2, 3, 4, 5)
+
+
+def test_a_refresh_gives_the_operators_back_and_takes_them_up_again():
+    rt.ones(1) + rt.ones(1)
+    assert type(vars(rt.Tensor)["__add__"]).__name__ == "Operator"
+    _plugins.refresh()
+    assert type(vars(rt.Tensor)["__add__"]).__name__ == "function"
+    assert (rt.ones(1) + rt.ones(1)).item() == 2.0
+    assert type(vars(rt.Tensor)["__add__"]).__name__ == "Operator"
