@@ -183,13 +183,18 @@ def attach(name: str, function: Callable[..., Any]) -> None:
         setattr(Tensor, name, function)
 
 
+def _run(function: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
+    """A frame of ours around a native function that C calls, so that the warnings filter of this package holds for it."""
+    return function(first, second)
+
+
 def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
     """Let a plugin's compiled form stand in for an operator's shortcut, where its result keeps the operands' dtype."""
     if op.operator is None or not op.keeps_dtype:
         return
     for record, path in _plugins.facts("rustorch_call_paths"):
         try:
-            compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch))
+            compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch), _run)
         except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
             record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
             warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=3)

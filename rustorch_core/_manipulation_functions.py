@@ -292,7 +292,8 @@ def tile(x: Tensor, repetitions: Any, /) -> Tensor:
     shape = (1,) * (ndim - x.ndim) + x.shape
     spread = reshape(x, tuple(n for length in shape for n in (1, length)))
     filled = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
-    return reshape(filled, tuple(count * length for count, length in zip(times, shape, strict=True)))
+    tiled = reshape(filled, tuple(count * length for count, length in zip(times, shape, strict=True)))
+    return tiled.clone() if all(count == 1 for count in times) else tiled
 
 
 def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:

@@ -172,6 +172,8 @@ class Optimizer:
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Add parameters with options of their own: a mapping with "params" and any option."""
+        if "params" not in group:
+            raise ArgumentError(f"optim.create: a group needs 'params', met {', '.join(map(repr, group))}")
         own = _checked(self.rule, {key: value for key, value in group.items() if key != "params"})
         named = list(_named(group["params"], len(self._names)))
         for name, parameter in named:
@@ -258,6 +260,8 @@ def _groups(model_or_parameters: Any) -> Iterator[Mapping[str, Any]]:
         raise OperandError(
             "optim.create: expected a module or a list of parameters, met one tensor; put it into a list"
         )
+    if not isinstance(model_or_parameters, Iterable):
+        raise OperandError(f"optim.create: expected a module or parameters, met {type(model_or_parameters).__name__}")
     given = list(model_or_parameters)
     if given and isinstance(given[0], Mapping):
         yield from given
@@ -270,6 +274,17 @@ def _named(parameters: Any, start: int) -> Iterator[tuple[str, Any]]:
         yield each if isinstance(each, tuple) else (str(place), each)
 
 
+def _check_option(key: str, value: Any, default: Any) -> None:
+    """Refuse a value of another form than the default, and a number below 0 or without end."""
+    numbers, expected = (each if isinstance(each, (tuple, list)) else (each,) for each in (value, default))
+    if not all(isinstance(number, (bool, int, float)) for number in numbers):
+        raise OperandError(f"optim.create: {key}={value!r}; expected what can stand for the default {default!r}")
+    if len(numbers) != len(expected):
+        raise ArgumentError(f"optim.create: {key}={value!r}; expected {len(expected)} numbers")
+    if any(not isinstance(number, bool) and not (math.isfinite(number) and number >= 0) for number in numbers):
+        raise ArgumentError(f"optim.create: {key}={value}; expected finite numbers of at least 0")
+
+
 def _checked(rule: UpdateRule, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options as given.
 
@@ -279,9 +294,7 @@ def _checked(rule: UpdateRule, options: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in options.items():
         if key not in rule.defaults:
             raise ArgumentError(f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, rule.defaults)}")
-        for number in value if isinstance(value, tuple) else (value,):
-            if not isinstance(number, bool) and not (math.isfinite(number) and number >= 0):
-                raise ArgumentError(f"optim.create: {key}={value}; expected a finite number of at least 0")
+        _check_option(key, value, rule.defaults[key])
     if any(not 0 <= beta < 1 for beta in options.get("betas", ())):
         raise ArgumentError(f"optim.create: betas={options['betas']}; expected numbers in [0, 1)")
     return dict(options)

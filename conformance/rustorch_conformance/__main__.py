@@ -1,5 +1,6 @@
 """The command `rustorch-conformance`."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import click
 @click.option("--ops", default="", help="Names of ops, separated by commas; all by default.")
 def main(device: str, ops: str) -> None:
     """Hold a device to the table of ops: values, gradients of first and second order, and kernels."""
+    if importlib.util.find_spec("rustorch") is None:
+        raise click.ClickException("rustorch itself is not installed; pip install 'rustorch[conformance]' brings both")
     table = Path(__file__).with_name("test_ops.py")
     arguments = ["-q", "-c", os.devnull, "-p", "no:cacheprovider", "--rustorch-device", device, "--rustorch-ops", ops]
     # A process of its own: pytest rewrites the checks' assertions only where nobody has imported them yet.

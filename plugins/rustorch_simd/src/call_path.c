@@ -12,7 +12,7 @@ typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyTypeObject *tensor;
-    PyObject *operate, *bound, *dispatch;
+    PyObject *operate, *bound, *dispatch, *run;
     Py_ssize_t array, key, node, array_type;
 } Operator;
 
@@ -41,10 +41,10 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
                 && PyDict_GetItemWithError(self->dispatch, watchers_name) == Py_None) {
             PyObject *function = PyDict_GetItemWithError(self->bound, key);
             if (function != NULL) {
-                PyObject *arrays[] = {first, second};
+                PyObject *arguments[] = {function, first, second};
                 Py_INCREF(key);
                 Py_INCREF(function);
-                PyObject *native = PyObject_Vectorcall(function, arrays, 2, NULL);
+                PyObject *native = PyObject_Vectorcall(self->run, arguments, 3, NULL);
                 Py_DECREF(function);
                 if (native != NULL && (PyObject *)Py_TYPE(native) == SLOT(key, self->array_type)) {
                     PyObject *made = wrap(self, native, key);
@@ -74,6 +74,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->operate);
     Py_VISIT(self->bound);
     Py_VISIT(self->dispatch);
+    Py_VISIT(self->run);
     return 0;
 }
 
@@ -83,6 +84,7 @@ static int clear(PyObject *object) {
     Py_CLEAR(self->operate);
     Py_CLEAR(self->bound);
     Py_CLEAR(self->dispatch);
+    Py_CLEAR(self->run);
     return 0;
 }
 
@@ -121,9 +123,9 @@ static Py_ssize_t offset_of(PyObject *type, const char *name) {
 
 static PyObject *binary(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *tensor, *key, *operate, *bound, *dispatch;
-    if (!PyArg_ParseTuple(args, "O!O!OO!O!", &PyType_Type, &tensor, &PyType_Type, &key, &operate, &PyDict_Type, &bound,
-                          &PyDict_Type, &dispatch)) {
+    PyObject *tensor, *key, *operate, *bound, *dispatch, *run;
+    if (!PyArg_ParseTuple(args, "O!O!OO!O!O", &PyType_Type, &tensor, &PyType_Type, &key, &operate, &PyDict_Type, &bound,
+                          &PyDict_Type, &dispatch, &run)) {
         return NULL;
     }
     Py_ssize_t array = offset_of(tensor, "_array"), own_key = array < 0 ? -1 : offset_of(tensor, "_key");
@@ -140,6 +142,7 @@ static PyObject *binary(PyObject *module, PyObject *args) {
     self->operate = Py_NewRef(operate);
     self->bound = Py_NewRef(bound);
     self->dispatch = Py_NewRef(dispatch);
+    self->run = Py_NewRef(run);
     self->array = array;
     self->key = own_key;
     self->node = node;
@@ -150,7 +153,7 @@ static PyObject *binary(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"binary", binary, METH_VARARGS,
-     "binary(tensor_class, key_class, operate, bound, dispatch_globals)\n--\n\n"
+     "binary(tensor_class, key_class, operate, bound, dispatch_globals, run)\n--\n\n"
      "Make the compiled form of a binary operator whose result keeps the dtype of its operands."},
     {NULL, NULL, 0, NULL},
 };

@@ -54,14 +54,14 @@ def test_discovery_loads_no_kernel():
 def add(request):
     """Core's own `x + y`, and the compiled one around it."""
     rt.ones(1) + rt.ones(1)
-    from rustorch_core._define import _OPERATORS
+    from rustorch_core._define import _OPERATORS, _run
 
     own = _OPERATORS["add"]
     if request.param == "python":
         return own
     from rustorch_core._devices import DispatchKey
 
-    return _call_path.binary(rt.Tensor, DispatchKey, own, REGISTRY["add"].bound, vars(_dispatch))
+    return _call_path.binary(rt.Tensor, DispatchKey, own, REGISTRY["add"].bound, vars(_dispatch), _run)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "bfloat16", "float32", "float64", "complex64"])
@@ -96,6 +96,11 @@ def test_watchers_see_it(add):
     assert seen == ["add"]
 
 
+def test_an_infinite_result_is_no_warning(add):
+    huge = rt.full(2, 3e38, dtype="float32")
+    assert add(huge, huge).tolist() == [float("inf")] * 2
+
+
 def test_an_empty_tensor_object_is_no_crash(add):
     with pytest.raises(AttributeError):
         add(rt.Tensor(), rt.Tensor())
@@ -119,9 +124,9 @@ def test_nothing_leaks(add):
 
 def test_wrong_classes_are_refused():
     with pytest.raises(AttributeError):
-        _call_path.binary(int, int, lambda: 0, {}, {})
+        _call_path.binary(int, int, lambda: 0, {}, {}, None)
     with pytest.raises(TypeError):
-        _call_path.binary(1, 2, 3, 4, 5)
+        _call_path.binary(1, 2, 3, 4, 5, 6)
 
 
 def test_a_refresh_gives_the_operators_back_and_takes_them_up_again():
