@@ -47,11 +47,11 @@ from rustorch_core._tensor import Tensor
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
-    from rustorch import data, io, linalg, nn, optim, profiler, random
+    from rustorch import data, fft, io, linalg, nn, optim, profiler, random
 
 __array_api_version__ = "2025.12"
 
-_SUBMODULES = ("data", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
+_SUBMODULES = ("data", "fft", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
 
 
 def __getattr__(name: str) -> _Any:

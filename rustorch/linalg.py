@@ -1,7 +1,5 @@
-"""Linear algebra of the standard: what the first layers need so far."""
+"""The extension `linalg` of the standard."""
 
-from rustorch_core._linear_algebra_extension import vector_norm
-from rustorch_core._linear_algebra_functions import matmul, tensordot, vecdot
-from rustorch_core._manipulation_functions import matrix_transpose
-
-__all__ = ["matmul", "matrix_transpose", "tensordot", "vecdot", "vector_norm"]
+from rustorch_core._linear_algebra_extension import *  # noqa: F403
+from rustorch_core._linear_algebra_functions import matmul, tensordot, vecdot  # noqa: F401
+from rustorch_core._manipulation_functions import matrix_transpose  # noqa: F401

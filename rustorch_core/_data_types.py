@@ -46,6 +46,8 @@ CATEGORIES: dict[str, frozenset[DType]] = {
     "real floating-point": _REAL,
     "complex floating-point": _COMPLEX,
     "floating-point": _REAL | _COMPLEX,
+    # What LAPACK computes in, and so every device's linear algebra: the standard itself has no half precision.
+    "single or double floating-point": frozenset({float32, float64, complex64, complex128}),
     "real-valued": _INTEGER | _REAL,
     "numeric": _INTEGER | _REAL | _COMPLEX,
     "all": _BOOLEAN | _INTEGER | _REAL | _COMPLEX,

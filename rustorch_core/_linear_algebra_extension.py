@@ -1,38 +1,359 @@
-"""The extension `linalg` of the standard: so far what the first layers need."""
+"""The extension `linalg` of the standard."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from rustorch_core._axes import broadcast_shapes, one_axis
+from rustorch_core._creation_functions import eye
 from rustorch_core._data_types import Defaults, is_floating
-from rustorch_core._define import cast, public_names
-from rustorch_core._elementwise_functions import abs, sqrt, where
+from rustorch_core._define import Prepared, cast, op, promoted, public_names
+from rustorch_core._dispatch import check_tensor
+from rustorch_core._elementwise_functions import _conj, abs, where
+from rustorch_core._linear_algebra_functions import matmul
+from rustorch_core._manipulation_functions import (
+    broadcast_to,
+    expand_dims,
+    matrix_transpose,
+    moveaxis,
+    reshape,
+    squeeze,
+    stack,
+)
 from rustorch_core._statistical_functions import max, min, sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import OperandError
+from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+
+_LATER = "its rule is not written yet"
+
+
+def _matrices(name: str, x: Any) -> Tensor:
+    """A stack of matrices of a floating-point dtype; integers become the default one.
+
+    Raises:
+        OperandError: for what is no tensor.
+        ShapeError: for fewer than two axes.
+    """
+    check_tensor(name, x)
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: expected matrices, met shape {x.shape}")
+    return x if is_floating(x.dtype) else cast(x, Defaults.floating)
+
+
+def _square(name: str, x: Any) -> Tensor:
+    matrices = _matrices(name, x)
+    if matrices.shape[-1] != matrices.shape[-2]:
+        raise ShapeError(f"{name}: expected square matrices, met shape {matrices.shape}")
+    return matrices
+
+
+# Decompositions
+
+
+class QRResult(NamedTuple):
+    """What `qr` returns: Q with orthonormal columns, R upper triangular."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class EighResult(NamedTuple):
+    """What `eigh` returns: eigenvalues in ascending order, eigenvectors in the columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class EigResult(NamedTuple):
+    """What `eig` returns: complex eigenvalues, eigenvectors in the columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class SVDResult(NamedTuple):
+    """What `svd` returns: x = U @ diag(S) @ Vh, singular values in descending order."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+class SlogdetResult(NamedTuple):
+    """What `slogdet` returns: the sign, and the logarithm of the magnitude."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+
+@op("linalg.cholesky", "single or double floating-point", no_gradient=_LATER)
+def cholesky(x: Tensor, /, *, upper: bool = False) -> Prepared:
+    """Factor positive definite matrices into a triangular one and its adjoint (Array API: linalg.cholesky).
+
+    Arguments:
+        x: tensor of shape (..., N, N), Hermitian; only one triangle is read.
+        upper: return the upper factor instead of the lower one.
+
+    Raises:
+        LinearAlgebraError: where a matrix is not positive definite.
+    """
+    return (_square("cholesky", x),), {"upper": upper}
+
+
+@op("linalg.qr", "single or double floating-point", no_gradient=_LATER)
+def _qr(x: Tensor, /, *, mode: str) -> Prepared:
+    return (x,), {"mode": mode}
+
+
+def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
+    """Factor matrices into one with orthonormal columns and an upper triangular one (Array API: linalg.qr).
+
+    Arguments:
+        x: tensor of shape (..., M, N).
+        mode: "reduced" for Q of shape (..., M, min(M, N)), "complete" for (..., M, M).
+    """
+    if mode not in ("reduced", "complete"):
+        raise ArgumentError(f"qr: mode is 'reduced' or 'complete', met {mode!r}")
+    return QRResult(*_qr(_matrices("qr", x), mode=mode))
+
+
+@op("linalg.eigh", "single or double floating-point", no_gradient=_LATER)
+def _eigh(x: Tensor, /) -> Prepared:
+    return (x,), {}
+
+
+def eigh(x: Tensor, /) -> EighResult:
+    """Decompose Hermitian matrices of shape (..., N, N) into eigenvalues and eigenvectors (Array API: linalg.eigh)."""
+    return EighResult(*_eigh(_square("eigh", x)))
+
+
+@op("linalg.eigvalsh", "single or double floating-point", no_gradient=_LATER)
+def eigvalsh(x: Tensor, /) -> Prepared:
+    """Compute the eigenvalues of Hermitian matrices of shape (..., N, N), ascending (Array API: linalg.eigvalsh)."""
+    return (_square("eigvalsh", x),), {}
+
+
+@op("linalg.eig", "single or double floating-point", no_gradient=_LATER)
+def _eig(x: Tensor, /) -> Prepared:
+    return (x,), {}
+
+
+def eig(x: Tensor, /) -> EigResult:
+    """Decompose matrices of shape (..., N, N) into complex eigenvalues and eigenvectors (Array API: linalg.eig)."""
+    return EigResult(*_eig(_square("eig", x)))
+
+
+@op("linalg.eigvals", "single or double floating-point", no_gradient=_LATER)
+def eigvals(x: Tensor, /) -> Prepared:
+    """Compute the complex eigenvalues of matrices of shape (..., N, N) (Array API: linalg.eigvals)."""
+    return (_square("eigvals", x),), {}
+
+
+@op("linalg.svd", "single or double floating-point", no_gradient=_LATER)
+def _svd(x: Tensor, /, *, full_matrices: bool) -> Prepared:
+    return (x,), {"full_matrices": full_matrices}
+
+
+def svd(x: Tensor, /, *, full_matrices: bool = True) -> SVDResult:
+    """Decompose matrices into singular values and vectors (Array API: linalg.svd).
+
+    Arguments:
+        x: tensor of shape (..., M, N).
+        full_matrices: whether U and Vh are square; else they have min(M, N) columns and rows.
+    """
+    return SVDResult(*_svd(_matrices("svd", x), full_matrices=full_matrices))
+
+
+@op("linalg.svdvals", "single or double floating-point", no_gradient=_LATER)
+def svdvals(x: Tensor, /) -> Prepared:
+    """Compute the singular values of matrices, in descending order (Array API: linalg.svdvals)."""
+    return (_matrices("svdvals", x),), {}
+
+
+# Inverses, equations, determinants
+
+
+@op("linalg.inv", "single or double floating-point", lambda g, y: -matmul(matrix_transpose(y), matmul(g, matrix_transpose(y))))
+def inv(x: Tensor, /) -> Prepared:
+    """Invert matrices of shape (..., N, N) (Array API: linalg.inv).
+
+    Raises:
+        LinearAlgebraError: where a matrix is singular.
+    """
+    return (_square("inv", x),), {}
+
+
+@op(
+    "linalg.solve",
+    "single or double floating-point",
+    lambda g, y, x1: -matmul(_solve(matrix_transpose(x1), g), matrix_transpose(y)),
+    lambda g, x1: _solve(matrix_transpose(x1), g),
+)
+def _solve(x1: Tensor, x2: Tensor, /) -> Prepared:
+    return (x1, x2), {}
+
+
+def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
+    """Solve linear equations x1 @ y = x2 (Array API: linalg.solve).
+
+    Arguments:
+        x1: tensor of shape (..., N, N).
+        x2: tensor of shape (N), or (..., N, K).
+
+    Raises:
+        LinearAlgebraError: where a matrix is singular.
+        ShapeError: where the shapes do not fit.
+    """
+    check_tensor("solve", x2)
+    x1, x2 = promoted("solve", _square("solve", x1), x2)
+    rows = x2.shape[-2] if x2.ndim > 1 else x2.shape[0] if x2.ndim else None
+    if rows != x1.shape[-1]:
+        raise ShapeError(f"solve: shapes {x1.shape} and {x2.shape} do not fit")
+    if x2.ndim == 1:
+        column = broadcast_to(expand_dims(x2, axis=1), (*x1.shape[:-1], 1))
+        return squeeze(_solve(x1, column), axis=-1)
+    broadcast_shapes(x1.shape[:-2], x2.shape[:-2])
+    return _solve(x1, x2)
+
+
+@op("linalg.det", "single or double floating-point", lambda g, y, x: expand_dims(g * y, axis=(-2, -1)) * matrix_transpose(inv(x)))
+def det(x: Tensor, /) -> Prepared:
+    """Compute the determinants of matrices of shape (..., N, N) (Array API: linalg.det)."""
+    return (_square("det", x),), {}
+
+
+@op("linalg.slogdet", "single or double floating-point", no_gradient=_LATER)
+def _slogdet(x: Tensor, /) -> Prepared:
+    return (x,), {}
+
+
+def slogdet(x: Tensor, /) -> SlogdetResult:
+    """Compute sign and logarithm of the determinants, without overflow (Array API: linalg.slogdet)."""
+    return SlogdetResult(*_slogdet(_square("slogdet", x)))
+
+
+def pinv(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
+    """Compute the Moore-Penrose inverse (Array API: linalg.pinv).
+
+    Arguments:
+        x: tensor of shape (..., M, N).
+        rtol: singular values below this part of the largest count as 0; by default max(M, N) roundings.
+    """
+    u, s, vh = svd(x, full_matrices=False)
+    keep = s > _cutoff(s, x.shape, rtol)
+    inverse = where(keep, 1 / where(keep, s, 1), 0)
+    return matmul(matrix_transpose(_conj(vh)) * expand_dims(inverse, axis=-2), matrix_transpose(_conj(u)))
+
+
+def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
+    """Count the singular values that are not negligible (Array API: linalg.matrix_rank); arguments as for `pinv`."""
+    s = svdvals(x)
+    return sum(cast(s > _cutoff(s, x.shape, rtol), Defaults.integer), axis=-1)
+
+
+def _cutoff(s: Tensor, shape: tuple[int, ...], rtol: float | Tensor | None) -> Tensor:
+    from rustorch_core._data_type_functions import finfo
+
+    part: Any = finfo(s.dtype).eps * (shape[-1] if shape[-1] > shape[-2] else shape[-2]) if rtol is None else rtol
+    largest = max(s, axis=-1, keepdims=True) if s.shape[-1] else s
+    return largest * (expand_dims(part, axis=-1) if isinstance(part, Tensor) else part)
+
+
+def matrix_power(x: Tensor, n: int, /) -> Tensor:
+    """Multiply square matrices n times; a negative n inverts them first (Array API: linalg.matrix_power)."""
+    check_tensor("matrix_power", x)
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ShapeError(f"matrix_power: expected square matrices, met shape {x.shape}")
+    if n == 0:
+        return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape) + x * 0
+    base, n = (inv(x), -n) if n < 0 else (x, n)
+    result = None
+    while n:
+        if n & 1:
+            result = base if result is None else matmul(result, base)
+        base, n = matmul(base, base) if n > 1 else base, n >> 1
+    assert result is not None
+    return result if result is not x else x.clone()
+
+
+# Norms, diagonals, products
+
+
+@op("linalg.diagonal", "all", lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset))
+def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
+    """Take the diagonals of matrices (Array API: linalg.diagonal).
+
+    Arguments:
+        x: tensor of shape (..., M, N).
+        offset: which diagonal, positive above the main one.
+    """
+    check_tensor("diagonal", x)
+    if x.ndim < 2:
+        raise ShapeError(f"diagonal: expected matrices, met shape {x.shape}")
+    return (x,), {"offset": offset}
+
+
+def _on_diagonal(g: Tensor, shape: tuple[int, ...], offset: int) -> Tensor:
+    """Matrices of zeros with `g` on a diagonal."""
+    rows, columns = shape[-2:]
+    length = g.shape[-1]
+    if length == 0:
+        return broadcast_to(g.sum(axis=-1, keepdims=True)[..., None], shape) * 0
+    top, left = -offset if offset < 0 else 0, offset if offset > 0 else 0
+    row = eye(length, rows, k=top, dtype=g.dtype, device=g.device)
+    column = eye(length, columns, k=left, dtype=g.dtype, device=g.device)
+    return matmul(matrix_transpose(row), expand_dims(g, axis=-1) * column)
+
+
+def trace(x: Tensor, /, *, offset: int = 0, dtype: Any = None) -> Tensor:
+    """Add up the diagonals of matrices (Array API: linalg.trace); `dtype` as for `sum`."""
+    return sum(diagonal(x, offset=offset), axis=-1, dtype=dtype)
+
+
+def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
+    """Multiply each element of one vector with each of another (Array API: linalg.outer)."""
+    x1, x2 = promoted("outer", x1, x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ShapeError(f"outer: expected vectors, met shapes {x1.shape} and {x2.shape}")
+    return expand_dims(x1, axis=1) * x2
+
+
+def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
+    """Compute the cross products of vectors of three elements along an axis (Array API: linalg.cross).
+
+    Raises:
+        ShapeError: where the vectors do not have three elements, or the other axes do not broadcast.
+    """
+    x1, x2 = promoted("cross", x1, x2)
+    shape = broadcast_shapes(x1.shape, x2.shape)
+    lengths = [x.shape[one_axis("cross", axis, x.ndim)] for x in (x1, x2)]
+    if lengths != [3, 3]:
+        raise ShapeError(f"cross: shapes {x1.shape} and {x2.shape} do not have 3 elements along axis {axis}")
+    place = one_axis("cross", axis, len(shape))
+    a, b = (moveaxis(broadcast_to(x, shape), place, -1) for x in (x1, x2))
+    parts = [a[..., i] * b[..., j] - a[..., j] * b[..., i] for i, j in ((1, 2), (2, 0), (0, 1))]
+    return stack(parts, axis=place)
 
 
 def vector_norm(
     x: Tensor, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
-    """Compute the norm of vectors along axes (Array API: linalg.vector_norm).
+    """Compute the norm of vectors along axes (Array API: linalg.vector_norm); at the origin its gradient is 0.
 
     Arguments:
         x: tensor of a floating-point dtype.
         axis: axis or axes that make up a vector; None takes all elements.
         keepdims: keep the axes with length 1.
         ord: order of the norm: a number, infinity or its negative.
-
-    Source: the gradient at the origin is 0, a subgradient.
     """
     if not isinstance(x, Tensor):
         raise OperandError(f"vector_norm: expected a tensor, met {type(x).__name__}")
-    if not is_floating(x.dtype):
-        x = cast(x, Defaults.floating)
-    magnitude = abs(x)
-    if ord == float("inf"):
+    magnitude = abs(x if is_floating(x.dtype) else cast(x, Defaults.floating))
+    if ord == math.inf:
         return max(magnitude, axis=axis, keepdims=keepdims)
-    if ord == float("-inf"):
+    if ord == -math.inf:
         return min(magnitude, axis=axis, keepdims=keepdims)
     if ord == 0:
         return sum(cast(magnitude != 0, magnitude.dtype), axis=axis, keepdims=keepdims)
@@ -40,8 +361,33 @@ def vector_norm(
         return sum(magnitude, axis=axis, keepdims=keepdims)
     powers = sum(magnitude * magnitude if ord == 2 else magnitude**ord, axis=axis, keepdims=keepdims)
     is_zero = powers == 0
-    safe = where(is_zero, 1, powers)
-    return where(is_zero, 0, sqrt(safe) if ord == 2 else safe ** (1 / ord))
+    return where(is_zero, 0, where(is_zero, 1, powers) ** (1 / ord))
+
+
+def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    """Compute the norms of matrices (Array API: linalg.matrix_norm).
+
+    Arguments:
+        x: tensor of shape (..., M, N).
+        keepdims: keep the last two axes with length 1.
+        ord: "fro", "nuc", 1, -1, 2, -2, infinity or its negative.
+
+    Raises:
+        ArgumentError: for another `ord`.
+    """
+    matrices = _matrices("matrix_norm", x)
+    if ord == "fro":
+        return vector_norm(matrices, axis=(-2, -1), keepdims=keepdims)
+    if ord in (2, -2, "nuc"):
+        values = svdvals(matrices)
+        reduce = {2: max, -2: min, "nuc": sum}[ord]
+        result = reduce(values, axis=-1)
+    elif ord in (1, -1, math.inf, -math.inf):
+        sums = sum(abs(matrices), axis=-2 if ord in (1, -1) else -1)
+        result = (max if ord > 0 else min)(sums, axis=-1)
+    else:
+        raise ArgumentError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2 or an infinity, met {ord!r}")
+    return reshape(result, (*result.shape, 1, 1)) if keepdims else result
 
 
 __all__ = public_names(vars())

@@ -6,6 +6,7 @@ tested. The others, whose arguments have a meaning of their own, stand in `CASES
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 import array_api_compat.numpy as reference_namespace
 import numpy
 
+import rustorch.fft
+import rustorch.linalg
 from rustorch_core._op import REGISTRY, Op
 
 Array = numpy.ndarray[Any, Any]
@@ -74,8 +77,13 @@ def _sample(op: Op, case: Case, dtype: numpy.dtype[Any], generator: numpy.random
         for shape, each in zip(case.shapes, own, strict=True)
     )
     call = case.call or _with_arguments(op.function, op, case)
-    reference = case.reference or _with_arguments(op.reference or getattr(reference_namespace, op.name), op, case)
+    reference = case.reference or _with_arguments(op.reference or _in_numpy(op.name), op, case)
     return Sample(arrays, call, reference, tuple(place for place, each in enumerate(own) if each is None))
+
+
+def _in_numpy(name: str) -> Any:
+    """NumPy's function of a dotted name, as the standard wants it."""
+    return functools.reduce(getattr, name.split("."), reference_namespace)
 
 
 def _with_arguments(function: Any, op: Op, case: Case) -> Callable[..., Any]:
@@ -155,6 +163,30 @@ def _native_index(x: Any, *places: int) -> Any:
     return x.device.from_host(_index(*places))
 
 
+def _positive(x: Any) -> Any:
+    """Hermitian, positive definite and far from singular, for tensors and for arrays."""
+    conjugate = rustorch.conj(x) if isinstance(x, rustorch.Tensor) else numpy.conj(x)
+    n = x.shape[-1]
+    identity = numpy.eye(n, dtype=x.dtype)
+    shift = rustorch.asarray(identity, device=x.device) if isinstance(x, rustorch.Tensor) else identity
+    return (
+        x @ conjugate.mT * (1 / n) + shift * 2 if isinstance(x, rustorch.Tensor) else x @ conjugate.mT / n + shift * 2
+    )
+
+
+def _of_positive(name: str, pick: Callable[[Any], Any] = lambda result: result, **kwargs: Any) -> Case:
+    """A function of `linalg` on a positive definite matrix; `pick` takes what is the same whoever computes it."""
+    return Case(
+        ((2, 3, 3),),
+        call=lambda x: pick(getattr(rustorch.linalg, name)(_positive(x), **kwargs)),
+        reference=lambda x: pick(getattr(reference_namespace.linalg, name)(_positive(x), **kwargs)),
+    )
+
+
+def _transforms(**extra: Any) -> list[Case]:
+    return [Case(((6,),), kwargs=extra), Case(((3, 4),), kwargs={"axis": 0, "n": 5, "norm": "ortho"})]
+
+
 def _reductions(**extra: Any) -> list[Case]:
     return [
         Case(((3, 4),), kwargs=extra),
@@ -194,6 +226,12 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4),), kwargs={"axis": 1}),
         Case(((3,),), kwargs={"axis": (0, -1)}, reference=lambda x: x[None, :, None]),
     ],
+    "fft.fft": _transforms(),
+    "fft.hfft": _transforms(),
+    "fft.ifft": _transforms(),
+    "fft.ihfft": _transforms(),
+    "fft.irfft": _transforms(),
+    "fft.rfft": _transforms(),
     "flip": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1})],
     "gelu": [
         Case(((3, 4),), reference=lambda x: x * _normal_cdf(x)),
@@ -219,6 +257,37 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4), (2, 4)), reference=lambda x, w: x @ w.T),
         Case(((2, 3, 4), (2, 4), (2,)), reference=lambda x, w, b: x @ w.T + b),
     ],
+    "linalg.cholesky": [_of_positive("cholesky"), _of_positive("cholesky", upper=True)],
+    "linalg.det": [_of_positive("det")],
+    "linalg.diagonal": [
+        Case(((3, 4),)),
+        Case(((2, 3, 4),), kwargs={"offset": -1}),
+        Case(((3, 4),), kwargs={"offset": 2}),
+    ],
+    "linalg.eig": [_of_positive("eig", lambda result: abs(result[0]).sum(axis=-1))],
+    "linalg.eigh": [_of_positive("eigh", lambda result: result[0])],
+    "linalg.eigvals": [_of_positive("eigvals", lambda result: abs(result).sum(axis=-1))],
+    "linalg.eigvalsh": [_of_positive("eigvalsh")],
+    "linalg.inv": [_of_positive("inv")],
+    "linalg.qr": [
+        _of_positive("qr", lambda result: abs(result[1])),
+        _of_positive("qr", lambda result: result[0] @ result[1]),
+    ],
+    "linalg.slogdet": [_of_positive("slogdet", tuple)],
+    "linalg.solve": [
+        Case(
+            ((2, 3, 3), (3, 2)),
+            call=lambda a, b: rustorch.linalg.solve(_positive(a), b),
+            reference=lambda a, b: numpy.linalg.solve(_positive(a), b),
+        ),
+        Case(
+            ((3, 3), (3,)),
+            call=lambda a, b: rustorch.linalg.solve(_positive(a), b),
+            reference=lambda a, b: numpy.linalg.solve(_positive(a), b),
+        ),
+    ],
+    "linalg.svd": [_of_positive("svd", lambda result: result[1]), _of_positive("svd", lambda result: abs(result[0]))],
+    "linalg.svdvals": [_of_positive("svdvals")],
     "log_softmax": [
         Case(((3, 4),), reference=lambda x: numpy.log(_softmax(x))),
         Case(((3, 4),), kwargs={"axis": 0}, reference=lambda x: numpy.log(_softmax(x, 0))),
