@@ -47,7 +47,7 @@ class DataLoader:
         self.arrays = tuple(asarray(array, device=device) for array in arrays)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self._generator = generator
-        if not self.arrays or batch_size < 1:
+        if not self.arrays or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(
                 f"DataLoader: expected arrays and a batch size of at least 1, met {len(arrays)} and {batch_size}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -10,7 +11,7 @@ from rustorch_core import _data_types, _devices
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._tensor import Tensor, tensor_like
-from rustorch_core.errors import ArgumentError
+from rustorch_core.errors import ArgumentError, OperandError
 
 
 class Generator:
@@ -28,7 +29,7 @@ class Generator:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        if seed is not None and (not isinstance(seed, int) or seed < 0):
+        if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
             raise ArgumentError(f"Generator: a seed is an integer of at least 0, met {seed!r}")
         self._host = numpy.random.Generator(numpy.random.Philox(seed))
 
@@ -41,26 +42,25 @@ class Generator:
         self, low: float = 0.0, high: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None
     ) -> Tensor:
         """Draw from the uniform distribution on [low, high)."""
-        return self._tensor(self._host.uniform(low, high, as_shape("uniform", shape)), dtype, device)
+        return self._tensor(_drawn("uniform", self._host.uniform, low, high, shape), dtype, device)
 
     def normal(
         self, mean: float = 0.0, std: float = 1.0, shape: Any = (), *, dtype: Any = None, device: Any = None
     ) -> Tensor:
         """Draw from the normal distribution with this mean and standard deviation."""
-        if std < 0:
-            raise ArgumentError(f"normal: the standard deviation is {std}; expected at least 0")
-        return self._tensor(self._host.normal(mean, std, as_shape("normal", shape)), dtype, device)
+        return self._tensor(_drawn("normal", self._host.normal, mean, std, shape), dtype, device)
 
     def integers(self, low: int, high: int, shape: Any = (), *, dtype: Any = None, device: Any = None) -> Tensor:
         """Draw integers from low up to high, high not included."""
-        if high <= low:
-            raise ArgumentError(f"integers: there is none from {low} up to {high}")
-        values = self._host.integers(low, high, as_shape("integers", shape))
+        values = _drawn("integers", self._host.integers, low, high, shape)
         return self._tensor(values, _data_types.Defaults.integer if dtype is None else dtype, device)
 
     def permutation(self, n: int, *, device: Any = None) -> Tensor:
         """Draw an order of the integers 0 to n - 1."""
-        return self._tensor(self._host.permutation(n), _data_types.Defaults.integer, device)
+        (length,) = as_shape("permutation", (n,))
+        if length < 0:
+            raise ArgumentError(f"permutation: there is no order of {length} integers")
+        return self._tensor(self._host.permutation(length), _data_types.Defaults.integer, device)
 
     def get_state(self) -> dict[str, Any]:
         """The generator's state, for `set_state`."""
@@ -68,7 +68,21 @@ class Generator:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from a state that `get_state` gave."""
-        self._host.bit_generator.state = state
+        try:
+            self._host.bit_generator.state = state
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArgumentError(f"set_state: this is no state of a generator: {error}") from error
+
+
+def _drawn(name: str, draw: Callable[..., Any], first: Any, second: Any, shape: Any) -> Any:
+    """What a distribution of two numbers gives in a shape."""
+    lengths = as_shape(name, shape)
+    try:
+        return draw(first, second, lengths)
+    except (ValueError, OverflowError) as error:
+        raise ArgumentError(f"{name}: {error}; met {first} and {second} in shape {lengths}") from error
+    except TypeError as error:
+        raise OperandError(f"{name}: {error}; met {first!r} and {second!r}") from error
 
 
 _default = Generator()

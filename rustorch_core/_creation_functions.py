@@ -222,6 +222,9 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
         fill_value: Python number or tensor of one element.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
+
+    Raises:
+        DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
@@ -263,7 +266,17 @@ def empty_like(x: Tensor, /, *, dtype: Any = None, device: Any = None) -> Tensor
 
 
 def full_like(x: Tensor, /, fill_value: complex, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """Make a tensor of one value in a tensor's shape, dtype and device (Array API: full_like)."""
+    """Make a tensor of one value in a tensor's shape, dtype and device (Array API: full_like).
+
+    Arguments:
+        x: any tensor.
+        fill_value: Python number or tensor of one element.
+        dtype: by default that of `x`.
+        device: by default that of `x`.
+
+    Raises:
+        DTypeError: where the value does not fit into the dtype.
+    """
     return _like("full_like", full, x, fill_value, dtype=dtype, device=device)
 
 

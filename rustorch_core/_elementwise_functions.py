@@ -263,6 +263,9 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
         x: tensor of a real-valued dtype.
         min: lower bound, tensor or number, or None.
         max: upper bound, tensor or number, or None. Bounds never change the dtype of `x`.
+
+    Raises:
+        DTypeError: for a floating-point bound beside integers.
     """
     return (x, _bound(x, min), _bound(x, max)), {}
 

@@ -92,6 +92,11 @@ attach("matmul", matmul)
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     """Take the dot product of vectors along an axis, the first one conjugated (Array API: vecdot).
 
+    Arguments:
+        x1: tensor of a numeric dtype.
+        x2: likewise, as long along the axis; the other axes broadcast.
+        axis: the axis that the vectors lie along.
+
     Raises:
         ShapeError: where the vectors differ in length, or the other axes do not broadcast.
     """

@@ -297,6 +297,7 @@ def tile(x: Tensor, repetitions: Any, /) -> Tensor:
 
 
 def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
+    """Give the elements another shape, as `reshape` does; the lengths may stand without parentheses."""
     return reshape(x, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 

@@ -60,6 +60,36 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
     return x.copy() if result is x else result
 
 
+# Special cases in which NumPy differs from the standard; the others pay for no more than a look at the values.
+
+
+def floor_divide(x1: Any, x2: Any, /) -> Any:
+    """Infinities divide as in `x1 / x2`, where NumPy has NaN for inf // 2 and -1 for 1 // -inf."""
+    result = numpy.floor_divide(x1, x2)
+    if result.dtype.kind == "f" and not (numpy.isfinite(x1).all() and numpy.isfinite(x2).all()):
+        result = numpy.where(numpy.isinf(x1) | numpy.isinf(x2), numpy.floor(numpy.divide(x1, x2)), result)
+    return result
+
+
+def expm1(x: Any, /) -> Any:
+    """Complex infinities, NaN and zeros have the parts that C99 gives to exp, less one."""
+    result = numpy.expm1(x)
+    if numpy.iscomplexobj(result):
+        real, imaginary = numpy.real(x), numpy.imag(x)
+        is_real, is_wild = imaginary == 0, ~numpy.isfinite(imaginary)
+        result = numpy.where(is_real, _complex(numpy.expm1(real), imaginary), result)
+        result = numpy.where(is_wild & (real == -numpy.inf), _complex(-1.0, 0.0, result.dtype), result)
+        result = numpy.where(is_wild & (real == numpy.inf), _complex(numpy.inf, numpy.nan, result.dtype), result)
+    return result
+
+
+def _complex(real: Any, imaginary: Any, dtype: Any = None) -> Any:
+    """A complex array of these parts; adding them would spoil infinities and signs of zero."""
+    made = numpy.empty(numpy.shape(real), dtype or numpy.result_type(real, numpy.complex64))
+    made.real, made.imag = real, imaginary
+    return made
+
+
 def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
     """NaN and infinity are values here, not warnings.
 

@@ -20,6 +20,8 @@ import click
 import numpy
 
 import rustorch
+import rustorch.fft
+import rustorch.linalg  # with fft: the extensions enter their ops into the registry when they are imported
 from rustorch_core import _devices, _dispatch, _environment, _op, _plugins
 from rustorch_core._data_types import as_dtype
 from rustorch_core.errors import (

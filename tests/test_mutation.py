@@ -1,0 +1,393 @@
+"""Writing into tensors: views alias as in NumPy, what does not fit is refused, gradients are those without writes."""
+
+import operator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import rustorch as rt
+from rustorch_core.errors import ArgumentError, DTypeError, GradientError, IndexingError, RusTorchError, ShapeError
+
+
+def both(shape, dtype="float32"):  # type: ignore[no-untyped-def]
+    """The same numbers as an array and as a tensor, in memory of their own."""
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    return array, rt.asarray(array, copy=True)
+
+
+VIEWS = {
+    "row": lambda x: x[1],
+    "slice": lambda x: x[1:],
+    "column": lambda x: x[:, 2],
+    "step": lambda x: x[::2, ::3],
+    "negative step": lambda x: x[::-1, ::-2],
+    "ellipsis": lambda x: x[..., 1],
+    "new axis": lambda x: x[None, :, None],
+    "whole": lambda x: x[()],
+    "transpose": lambda x: x.T,
+    "view of a view": lambda x: x[1:][:, ::2].T[1],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))
+def test_a_write_through_a_view_is_seen_through_all(view) -> None:  # type: ignore[no-untyped-def]
+    array, x = both((4, 6))
+    ours, theirs = view(x), view(array)
+    ours[...] = -1.0
+    theirs[...] = -1.0
+    assert x.tolist() == array.tolist()
+    x[...] = 7.0
+    assert rt.all(ours == 7.0)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: rt.reshape(x, (24,)),
+        lambda x: rt.permute_dims(x, (1, 0)),
+        lambda x: rt.expand_dims(x, axis=0),
+        lambda x: rt.squeeze(rt.expand_dims(x, axis=0), axis=0),
+        lambda x: rt.flip(x),
+        lambda x: rt.matrix_transpose(x),
+        lambda x: rt.moveaxis(x, 0, 1),
+        lambda x: x.detach(),
+        lambda x: rt.stop_gradient(x),
+        lambda x: rt.unstack(x)[0],
+        lambda x: rt.asarray(x),
+        lambda x: rt.from_dlpack(x),
+    ],
+)
+def test_functions_that_give_views(view) -> None:  # type: ignore[no-untyped-def]
+    _, x = both((4, 6))
+    view(x)[...] = -1.0
+    assert (x[0] == -1.0).all()
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda x: x[[0, 1]],
+        lambda x: x[rt.asarray([0, 1])],
+        lambda x: x[x >= 0],
+        lambda x: x[np.asarray([0, 1]), 1:],
+        lambda x: rt.take(x, rt.asarray([0]), axis=0),
+        lambda x: x.clone(),
+        lambda x: +x,
+        lambda x: rt.astype(x, x.dtype),
+        lambda x: rt.roll(x, 1),
+        lambda x: rt.tile(x, (1, 1)),
+        lambda x: rt.concat([x]),
+        lambda x: rt.asarray(x, copy=True),
+    ],
+)
+def test_functions_that_give_copies(copy) -> None:  # type: ignore[no-untyped-def]
+    array, x = both((4, 6))
+    copy(x)[...] = -1.0
+    assert x.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize(
+    "symbol",
+    [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod, operator.ipow],
+)
+def test_operators_in_place(symbol) -> None:  # type: ignore[no-untyped-def]
+    array, x = both((3, 4))
+    array, whole = array + 1, x + 1
+    alias = whole
+    view, theirs = whole[1:, ::2], array[1:, ::2]
+    assert symbol(view, 2) is view
+    symbol(theirs, 2)
+    assert alias.tolist() == array.tolist()
+
+
+def test_bitwise_operators_in_place() -> None:
+    x = rt.asarray([1, 2, 3])
+    alias = x
+    x |= 8
+    x &= rt.asarray([9, 10, 8])
+    x ^= 1
+    x <<= 1
+    x >>= 1
+    assert alias is x
+    assert x.tolist() == [8, 11, 9]
+    m = rt.asarray([[1.0, 2.0], [3.0, 4.0]])
+    n = m
+    m @= rt.asarray([[0.0, 1.0], [1.0, 0.0]])
+    assert n.tolist() == [[2, 1], [4, 3]]
+
+
+def test_overlapping_memory() -> None:
+    array, x = both((6,))
+    x[1:] = x[:-1]
+    array[1:] = array[:-1].copy()
+    assert x.tolist() == array.tolist()
+    x += x[::-1]
+    array += array[::-1].copy()
+    assert x.tolist() == array.tolist()
+    x.copy_(x[::-1])
+    assert x.tolist() == array[::-1].tolist()
+
+
+# What is refused
+
+
+def test_kinds_that_would_be_lost_are_refused() -> None:
+    for dtype, value in (
+        ("int64", 1.5),
+        ("float32", 1j),
+        ("bool", 2),
+        ("int64", rt.asarray(1.0)),
+        ("bool", rt.ones(1)),
+    ):
+        x = rt.zeros(2, dtype=dtype)
+        with pytest.raises(DTypeError, match="cannot be written into"):
+            x[0] = value
+        with pytest.raises(DTypeError, match="cannot be written into"):
+            x.copy_(value)
+        assert not x.any()
+    x = rt.ones(2, dtype="int64")
+    with pytest.raises(DTypeError, match=r"float32 cannot be written into a tensor of int64"):
+        x /= 2
+    x = rt.zeros(2, dtype="float32")
+    x[0] = rt.asarray(1.5, dtype="float64")
+    x[1] = 3
+    assert (x.tolist(), x.dtype) == ([1.5, 3], rt.float32)
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    x = rt.zeros((2, 3))
+    with pytest.raises(ShapeError, match=r"\(4, 2, 3\).*\(2, 3\)"):
+        x += rt.ones((4, 2, 3))
+    with pytest.raises(ShapeError):
+        x.copy_(rt.ones(2))
+    with pytest.raises(ValueError, match="setitem"):
+        x[0] = rt.ones(2)
+    assert not x.any()
+    x += rt.ones(3)
+    assert x.sum().item() == 6
+
+
+def test_keys_that_do_not_fit_are_refused() -> None:
+    x = rt.zeros((2, 3))
+    for key in (2, (0, 3), (0, 0, 0), rt.asarray([5]), [-3], "a", 1.5, rt.asarray([1.0]), rt.asarray([True] * 3), {}):
+        with pytest.raises(RusTorchError) as raised:
+            x[key] = 1.0
+        assert isinstance(raised.value, (IndexError, ValueError)), key
+        with pytest.raises(RusTorchError):
+            _ = x[key]
+    with pytest.raises(IndexingError, match=r"'a' cannot index"):
+        x["a"]
+
+
+def test_memory_that_cannot_be_written_is_refused() -> None:
+    x = rt.broadcast_to(rt.zeros(3), (2, 3))
+    with pytest.raises(ArgumentError, match="read-only"):
+        x[0, 0] = 1.0
+    with pytest.raises(ArgumentError, match=r"read-only.*\.clone\(\)"):
+        x += 1.0
+
+
+def test_a_leaf_is_written_under_no_grad_only() -> None:
+    w = rt.ones(3).requires_grad_()
+
+    def attempts():  # type: ignore[no-untyped-def]
+        yield lambda: w.__setitem__(0, 5.0)
+        yield lambda: operator.iadd(w, 1.0)
+        yield lambda: w.copy_(0.0)
+
+    for attempt in attempts():
+        with pytest.raises(GradientError, match=r"no_grad\(\)"):
+            attempt()
+    assert w.tolist() == [1, 1, 1]
+    with rt.no_grad():
+        for attempt in attempts():
+            attempt()
+        w[1] = 2.0
+    assert w.tolist() == [0, 2, 0]
+    assert w.requires_grad
+    assert w.is_leaf
+
+
+# Every kind of key, compared with NumPy
+
+
+@st.composite
+def keys(draw, shape: tuple[int, ...]):  # type: ignore[no-untyped-def]
+    kind = draw(st.sampled_from(["basic", "basic", "integers", "mask", "mixed"]))
+    if kind == "basic":
+        return draw(hnp.basic_indices(shape, allow_newaxis=True, allow_ellipsis=True))
+    if kind == "integers":
+        return draw(hnp.integer_array_indices(shape))
+    if kind == "mask":
+        leading = draw(st.integers(1, len(shape)))
+        return draw(hnp.arrays(bool, shape[:leading]))
+    index = draw(st.lists(st.integers(-shape[0], shape[0] - 1), min_size=1, max_size=4))
+    return (index, *[slice(None, None, draw(st.sampled_from([None, 2, -1]))) for _ in shape[1:]])
+
+
+def in_tensors(key):  # type: ignore[no-untyped-def]
+    if isinstance(key, tuple):
+        return tuple(in_tensors(part) for part in key)
+    return rt.asarray(key) if isinstance(key, np.ndarray) else key
+
+
+SHAPES = st.sampled_from([(4,), (3, 4), (2, 3, 4), (1, 5)])
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_reading_is_numpys(data) -> None:  # type: ignore[no-untyped-def]
+    array, x = both(data.draw(SHAPES), "int64")
+    key = data.draw(keys(array.shape))
+    for ours in (key, in_tensors(key)):
+        found = x[ours]
+        assert (found.shape, found.tolist()) == (array[key].shape, array[key].tolist())
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_writing_is_numpys(data) -> None:  # type: ignore[no-untyped-def]
+    array, x = both(data.draw(SHAPES), "float64")
+    key = data.draw(keys(array.shape))
+    value = -np.arange(array[key].size, dtype="float64").reshape(array[key].shape) if data.draw(st.booleans()) else -1.0
+    array[key] = value
+    x[in_tensors(key)] = in_tensors(value)
+    assert x.tolist() == array.tolist()
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_gradients_of_reading_and_writing(data) -> None:  # type: ignore[no-untyped-def]
+    shape = data.draw(SHAPES)
+    array, _ = both(shape, "float64")
+    key = data.draw(keys(shape))
+    # Places are told apart by numbers: which element of the value stands where at the end.
+    numbers = np.full(shape, -1)
+    numbers[key] = np.arange(array[key].size).reshape(array[key].shape)
+    weights = rt.asarray(array + 1)
+
+    def written(x, value):  # type: ignore[no-untyped-def]
+        buffer = x * 1.0
+        buffer[in_tensors(key)] = value
+        return rt.sum(buffer * weights)
+
+    x, value = rt.zeros(shape, dtype="float64"), rt.ones(array[key].shape, dtype="float64")
+    by_x, by_value = rt.grad(written, (0, 1))(x, value)
+    assert by_x.tolist() == np.where(numbers < 0, array + 1, 0).tolist()
+    expected = np.zeros(array[key].size)
+    expected[numbers[numbers >= 0]] = (array + 1)[numbers >= 0]
+    assert by_value.tolist() == expected.reshape(array[key].shape).tolist()
+    by_reading = rt.grad(lambda x: rt.sum(x[in_tensors(key)]))(x)
+    counted = np.zeros(shape)
+    np.add.at(counted, key, 1)
+    assert by_reading.tolist() == counted.tolist()
+
+
+# Recorded writes
+
+
+def test_a_recorded_write_is_the_program_without_it() -> None:
+    x = rt.asarray([1.0, 2.0, 3.0]).requires_grad_()
+    y = x * 2
+    y[1] = x[0] * x[2]
+    y[2:] = 7.0
+    (y * rt.asarray([1.0, 10.0, 100.0])).sum().backward()
+    assert y.tolist() == [2, 3, 7]
+    assert x.grad.tolist() == [2 + 10 * 3, 0, 10 * 1]
+
+
+def test_a_written_buffer_takes_part_in_the_gradient() -> None:
+    w = rt.asarray(2.0).requires_grad_()
+    buffer = rt.zeros(4)
+    assert not buffer.requires_grad
+    buffer[0] = w
+    for place in range(1, 4):
+        buffer[place] = buffer[place - 1] * w
+    assert buffer.tolist() == [2, 4, 8, 16]
+    buffer.sum().backward()
+    assert w.grad.item() == 1 + 2 * 2 + 3 * 4 + 4 * 8
+
+
+def test_second_derivatives_through_writes() -> None:
+    def f(x):  # type: ignore[no-untyped-def]
+        buffer = rt.zeros(2, dtype="float64")
+        buffer[0] = x**3
+        buffer[1] = x * buffer[0]
+        return buffer.sum()
+
+    assert rt.grad(rt.grad(f))(rt.asarray(2.0, dtype="float64")).item() == 6 * 2 + 12 * 4
+
+
+def test_in_place_operators_are_recorded() -> None:
+    x = rt.asarray([1.0, 2.0]).requires_grad_()
+    y = x * 1.0
+    y *= x
+    y += 1.0
+    y -= rt.asarray([1.0, 1.0])
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_a_broadcast_value_gathers_its_gradient() -> None:
+    v = rt.asarray([2.0]).requires_grad_()
+    buffer = rt.zeros((3, 4))
+    buffer[:, 1:3] = v
+    buffer.sum().backward()
+    assert v.grad.tolist() == [6]
+
+
+def test_a_written_number_stops_the_gradient() -> None:
+    x = rt.ones(3).requires_grad_()
+    y = x * 2
+    y.copy_(0.0)
+    assert not y.requires_grad
+    z = x * 2
+    z[:] = 0.0
+    z.sum().backward()
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_what_was_read_before_a_write_keeps_its_gradient() -> None:
+    x = rt.asarray([2.0, 3.0]).requires_grad_()
+    y = x * 1.0
+    product = y * y
+    y[0] = 100.0
+    (product.sum() + y.sum()).backward()
+    assert x.grad.tolist() == [4, 7]
+
+
+def test_a_write_that_living_views_would_have_to_follow_is_refused_or_right() -> None:
+    x = rt.asarray([1.0, 2.0]).requires_grad_()
+    y = x * 1.0
+    view = y[0]
+    try:
+        y[0] = x[1] * 10
+    except GradientError as error:
+        assert "clone" in str(error)  # noqa: PT017
+        assert y.tolist() == [1, 2]
+        return
+    view.backward()
+    assert x.grad.tolist() == [0, 10]
+
+
+def test_a_view_that_is_gone_hinders_no_write() -> None:
+    x = rt.asarray([1.0, 2.0]).requires_grad_()
+    y = x * 1.0
+    for _ in range(300):
+        assert y[0].item() == 1
+    y[0] = x[1] * 10
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 11]
+
+
+def test_writes_under_no_grad_are_not_recorded() -> None:
+    x = rt.asarray([1.0, 2.0]).requires_grad_()
+    y = x * 3
+    with rt.no_grad():
+        y[0] = 5.0
+    y.sum().backward()
+    assert y.tolist() == [5, 6]
+    assert x.grad.tolist() == [3, 3]

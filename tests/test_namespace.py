@@ -1,0 +1,182 @@
+"""The namespace: the standard's names and signatures, docstrings that help, and nothing astray."""
+
+import inspect
+import pydoc
+import re
+import types
+
+import array_api_strict as strict
+import pytest
+
+import rustorch as rt
+from rustorch_core._op import REGISTRY
+
+#: Names of the standard, version 2025.12, that are still missing. Take a name out when it comes.
+MISSING_IN_MAIN: set[str] = set()
+MISSING_IN_LINALG = {
+    "cholesky", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "matrix_norm", "matrix_power", "matrix_rank",
+    "outer", "pinv", "qr", "slogdet", "solve", "svd", "svdvals", "trace",
+}  # fmt: skip
+MISSING_IN_FFT = {
+    "fft", "fftfreq", "fftn", "fftshift", "hfft", "ifft", "ifftn", "ifftshift", "ihfft", "irfft", "irfftn", "rfft",
+    "rfftfreq", "rfftn",
+}  # fmt: skip
+
+#: Signatures that take more than the standard's, and why.
+WIDER = {
+    "diff": "n by position, as scikit-learn passes it",
+    "expand_dims": "an axis by default, and several",
+    "squeeze": "no axis squeezes all, as in NumPy",
+}
+
+#: Names beyond the standard.
+BEYOND = {
+    "bfloat16", "cross_entropy", "default_device", "device", "devices", "enable_grad", "erf", "erfc", "float16", "gelu",
+    "grad", "layer_norm", "linear", "log_softmax", "logsumexp", "mse_loss", "no_grad", "relu", "set_default_device",
+    "set_default_dtype", "sigmoid", "silu", "softmax", "softplus", "stop_gradient", "value_and_grad",
+    "ArrayNamespaceInfo", "FloatInfo", "IntegerInfo", "Tensor", "UniqueAll", "UniqueCounts", "UniqueInverse",
+    "data", "errors", "io", "linalg", "nn", "optim", "plugins", "profiler", "random",
+}  # fmt: skip
+
+
+def standard(module) -> list[str]:  # type: ignore[no-untyped-def]
+    """The standard's names, those that only steer the strict implementation left out."""
+    own = re.compile(r"_|ArrayAPIStrict|ModuleType$|.*array_api_strict")
+    return [name for name in getattr(module, "__all__", dir(module)) if not own.match(name)]
+
+
+MAIN = [name for name in dir(strict) if name in standard(strict) or name in ("linalg", "fft")]
+FUNCTIONS = [name for name in MAIN if inspect.isfunction(getattr(strict, name)) and hasattr(rt, name)]
+
+
+def parameters(function) -> list[tuple[str, str, object]]:  # type: ignore[no-untyped-def]
+    """Names, kinds and defaults; what stands for "not given" counts as None."""
+    return [
+        (p.name, p.kind.name, None if "Undef" in type(p.default).__name__ else p.default)
+        for p in inspect.signature(function).parameters.values()
+    ]
+
+
+def test_what_is_missing_is_known() -> None:
+    assert {name for name in MAIN if name != "fft" and not hasattr(rt, name)} == MISSING_IN_MAIN
+    assert {name for name in strict.linalg.__all__ if not hasattr(rt.linalg, name)} == MISSING_IN_LINALG
+    assert {name for name in strict.fft.__all__ if not hasattr(getattr(rt, "fft", None), name)} == MISSING_IN_FFT
+
+
+def test_the_list_of_functions_is_long() -> None:
+    assert len(FUNCTIONS) > 130
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in WIDER])
+def test_signatures_are_the_standards(name: str) -> None:
+    assert parameters(getattr(rt, name)) == parameters(getattr(strict, name))
+
+
+@pytest.mark.parametrize("name", [name for name in strict.linalg.__all__ if hasattr(rt.linalg, name)])
+def test_signatures_in_linalg_are_the_standards(name: str) -> None:
+    assert parameters(getattr(rt.linalg, name)) == parameters(getattr(strict.linalg, name))
+
+
+@pytest.mark.parametrize("name", list(WIDER))
+def test_wider_signatures_take_what_the_standards_take(name: str) -> None:
+    ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (rt, strict))
+    assert set(ours) == set(theirs)
+    assert parameters(getattr(rt, name)) != parameters(getattr(strict, name))
+    for parameter in theirs.values():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            assert ours[parameter.name].kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+
+
+def test_nothing_is_astray() -> None:
+    public = {name for name in dir(rt) if not name.startswith("_")}
+    assert public - set(MAIN) == BEYOND - set(MAIN)
+    dunders = {name for name in dir(rt) if name.startswith("_")}
+    assert all(name.startswith("__") for name in dunders)
+
+
+def test_every_name_in_dir_is_there() -> None:
+    for name in dir(rt):
+        assert hasattr(rt, name), name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = rt.nothing
+
+
+def test_public_functions_live_in_the_namespace() -> None:
+    for name in dir(rt):
+        value = getattr(rt, name)
+        if isinstance(value, types.FunctionType) and hasattr(value, "op"):
+            assert (value.__module__, value.__name__) == ("rustorch", name)
+
+
+def test_constants_and_dtypes() -> None:
+    assert (rt.newaxis, rt.inf, rt.e > 2.718, rt.pi > 3.1415) == (None, float("inf"), True, True)
+    assert rt.nan != rt.nan
+    assert rt.__array_api_version__ == "2025.12"
+    for name in ("bool", "int8", "uint64", "float32", "complex128"):
+        assert getattr(rt, name) == name
+
+
+def test_inspection() -> None:
+    info = rt.__array_namespace_info__()
+    assert info.capabilities() == {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+    assert info.default_device() in info.devices()
+    assert info.default_dtypes() == {
+        "real floating": rt.float32,
+        "complex floating": rt.complex64,
+        "integral": rt.int64,
+        "indexing": rt.int64,
+    }
+    assert set(info.dtypes(kind="real floating")) == {"float32", "float64"}
+    assert set(info.dtypes(kind=("bool", "complex floating"))) == {"bool", "complex64", "complex128"}
+    assert len(info.dtypes()) == 13
+
+
+def test_finfo_and_iinfo_hold_python_numbers() -> None:
+    for name in ("float16", "bfloat16", "float32", "float64", "complex64"):
+        info = rt.finfo(name)
+        assert {type(value) for value in (info.eps, info.max, info.min, info.smallest_normal)} == {float}
+        assert 1 + info.eps != 1 or name == "float64"
+    assert (rt.finfo("complex128").dtype, rt.finfo("float32").bits) == (rt.float64, 32)
+    assert rt.iinfo("int8")[:3] == (8, 127, -128)
+    assert type(rt.iinfo(rt.uint64).max) is int
+
+
+# Docstrings
+
+
+PUBLIC = sorted(name for name in dir(rt) if inspect.isfunction(getattr(rt, name)) and not name.startswith("_"))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_help(name: str) -> None:
+    text = pydoc.getdoc(getattr(rt, name))
+    first = text.splitlines()[0]
+    assert first.rstrip(".") != first or text.split("\n\n")[0].endswith((".", ":"))
+    assert name in pydoc.render_doc(getattr(rt, name))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_parameter_is_explained(name: str) -> None:
+    function = getattr(rt, name)
+    names = list(inspect.signature(function).parameters)[1:]
+    texts = [pydoc.getdoc(function)]
+    while found := re.search(r"[Aa]rguments as for `(\w+)`", texts[-1]):
+        texts.append(pydoc.getdoc(getattr(rt, found[1])))
+    if name.endswith("_like"):
+        texts.append("dtype device")
+    for parameter in names:
+        words = [parameter, "axes" if parameter == "axis" else parameter]
+        assert any(re.search(rf"\b{word}\b", text) for word in words for text in texts), parameter
+
+
+@pytest.mark.parametrize("name", [name for name, op in REGISTRY.items() if op.kind in ("unary", "binary")])
+def test_elementwise_docstrings_have_arguments_and_errors(name: str) -> None:
+    text = pydoc.getdoc(getattr(rt, name))
+    for heading in ("Arguments:", "Returns:", "Raises:"):
+        assert heading in text
+
+
+def test_methods_have_docstrings() -> None:
+    for name, value in vars(rt.Tensor).items():
+        if not name.startswith("_") and callable(value):
+            assert value.__doc__, name

@@ -1,0 +1,284 @@
+"""Optimizers, step by step against the papers' formulas in NumPy, and everything around the formulas."""
+
+import math
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch_core.errors import ArgumentError, OperandError, RusTorchError
+
+
+def numpy_sgd(  # type: ignore[no-untyped-def]
+    p, gradients, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False
+):
+    velocity = None
+    for g in gradients:
+        g = -g if maximize else g
+        g = g + weight_decay * p
+        if momentum:
+            velocity = g.copy() if velocity is None else momentum * velocity + (1 - dampening) * g
+            g = g + momentum * velocity if nesterov else velocity
+        p = p - lr * g
+        yield p
+
+
+def numpy_adam(  # type: ignore[no-untyped-def]
+    p,
+    gradients,
+    lr=1e-3,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0.0,
+    amsgrad=False,
+    maximize=False,
+    decoupled=False,
+):
+    m, v, largest = np.zeros_like(p), np.zeros_like(p), np.zeros_like(p)
+    for t, g in enumerate(gradients, 1):
+        g = -g if maximize else g
+        if decoupled:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g**2
+        largest = np.maximum(largest, v)
+        m_hat = m / (1 - betas[0] ** t)
+        v_hat = (largest if amsgrad else v) / (1 - betas[1] ** t)
+        p = p - lr * m_hat / (np.sqrt(v_hat) + eps)
+        yield p
+
+
+def numpy_adamw(p, gradients, weight_decay=1e-2, **options):  # type: ignore[no-untyped-def]
+    return numpy_adam(p, gradients, weight_decay=weight_decay, decoupled=True, **options)
+
+
+CASES = [
+    ("sgd", numpy_sgd, {"lr": 0.1}),
+    ("sgd", numpy_sgd, {"lr": 0.1, "momentum": 0.9}),
+    ("sgd", numpy_sgd, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ("sgd", numpy_sgd, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+    ("sgd", numpy_sgd, {"lr": 0.1, "weight_decay": 0.3}),
+    ("sgd", numpy_sgd, {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.3, "nesterov": True, "maximize": True}),
+    ("adam", numpy_adam, {}),
+    ("adam", numpy_adam, {"lr": 0.1, "betas": (0.7, 0.8), "eps": 1e-3}),
+    ("adam", numpy_adam, {"lr": 0.1, "weight_decay": 0.3}),
+    ("adam", numpy_adam, {"lr": 0.1, "betas": (0.5, 0.5), "amsgrad": True}),
+    ("adam", numpy_adam, {"lr": 0.1, "weight_decay": 0.1, "amsgrad": True, "maximize": True}),
+    ("adamw", numpy_adamw, {"lr": 0.1}),
+    ("adamw", numpy_adamw, {"lr": 0.1, "weight_decay": 0.5}),
+    ("adamw", numpy_adamw, {"lr": 0.1, "weight_decay": 0.0, "amsgrad": True, "betas": (0.5, 0.5)}),
+    ("adamw", numpy_adamw, {"lr": 0.1, "weight_decay": 0.2, "maximize": True}),
+]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("float64", 1e-13)])
+@pytest.mark.parametrize(("name", "reference", "options"), CASES, ids=lambda value: str(value))
+def test_steps(name: str, reference, options, dtype: str, tolerance: float) -> None:  # type: ignore[no-untyped-def]
+    generator = np.random.default_rng(0)
+    start = generator.normal(size=(3, 2))
+    gradients = [generator.normal(size=(3, 2)) * scale for scale in (1, 5, 0.1, 3, 1, 0.5)]
+    w = rt.asarray(start, dtype=dtype).requires_grad_()
+    optimizer = rt.optim.create(name, [w], **options)
+    for gradient, expected in zip(gradients, reference(start, gradients, **options), strict=True):
+        w.grad = rt.asarray(gradient, dtype=dtype)
+        optimizer.step()
+        np.testing.assert_allclose(w.detach().numpy(), expected, rtol=tolerance, atol=tolerance)
+        assert w.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_maximize_climbs(name: str) -> None:
+    w = rt.asarray([1.0]).requires_grad_()
+    optimizer = rt.optim.create(name, [w], lr=0.1, maximize=True, weight_decay=0.0)
+    (w * 2).sum().backward()
+    optimizer.step()
+    assert w.item() > 1
+    assert w.grad.tolist() == [2]
+
+
+def test_a_step_is_in_place_and_recorded_nowhere() -> None:
+    w = rt.asarray([1.0]).requires_grad_()
+    alias = w.detach()
+    optimizer = rt.optim.create("adam", [w], lr=0.5)
+    (w * w).sum().backward()
+    optimizer.step()
+    assert alias.tolist() == w.tolist() != [1]
+    assert w.is_leaf
+    assert w.requires_grad
+    state = optimizer.state_dict()["state"]["0"]
+    assert not any(value.requires_grad for value in state.values())
+
+
+def test_parameters_without_a_gradient_stay() -> None:
+    a, b = rt.ones(1).requires_grad_(), rt.ones(1).requires_grad_()
+    optimizer = rt.optim.create("adamw", [a, b], lr=0.1)
+    a.sum().backward()
+    optimizer.step()
+    assert a.item() < 1
+    assert b.item() == 1
+    optimizer.zero_grad()
+    assert a.grad is None
+    before = a.item()
+    optimizer.step()
+    assert a.item() == before
+
+
+# Groups and options
+
+
+def test_groups_have_options_of_their_own() -> None:
+    a, b = rt.asarray([1.0]).requires_grad_(), rt.asarray([1.0]).requires_grad_()
+    optimizer = rt.optim.create("sgd", [{"params": [a], "lr": 0.5}, {"params": [b]}], lr=0.25)
+    (a + b).sum().backward()
+    optimizer.step()
+    assert (a.item(), b.item()) == (0.5, 0.75)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.25]
+    optimizer.param_groups[1]["lr"] = 0.0
+    optimizer.step()
+    assert (a.item(), b.item()) == (0.0, 0.75)
+
+
+def test_a_group_is_added_later() -> None:
+    a, b = rt.ones(1).requires_grad_(), rt.ones(1).requires_grad_()
+    optimizer = rt.optim.create("sgd", [a], lr=0.5)
+    optimizer.add_param_group({"params": [("late", b)], "momentum": 0.9})
+    (a + b).sum().backward()
+    optimizer.step()
+    assert (a.item(), b.item()) == (0.5, 0.5)
+    assert optimizer.state_dict()["param_groups"][1]["params"] == ["late"]
+
+
+def test_modules_and_names() -> None:
+    model = rt.nn.Linear(2, 1)
+    assert rt.optim.create("sgd", model).state_dict()["param_groups"][0]["params"] == ["weight", "bias"]
+    assert rt.optim.create("sgd", model.named_parameters()).state_dict()["param_groups"][0]["params"] == [
+        "weight",
+        "bias",
+    ]
+    assert rt.optim.create("sgd", model.parameters()).state_dict()["param_groups"][0]["params"] == ["0", "1"]
+
+
+def test_the_factory_tells_what_it_has() -> None:
+    assert {"sgd", "adam", "adamw"} <= set(rt.optim.list())
+    assert rt.optim.info("adamw").defaults["weight_decay"] == 0.01
+    assert "arXiv:1412.6980" in rt.optim.info("adam").source
+    assert "adam" in repr(rt.optim.create("adam", [rt.ones(1).requires_grad_()]))
+
+
+W = rt.ones(2).requires_grad_()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "options", "error", "words"),
+    [
+        ("adamv", [W], {}, ArgumentError, "did you mean 'adam"),
+        ("zzz", [W], {}, ArgumentError, "there are: .*sgd"),
+        ("adam", [W], {"lrr": 1.0}, ArgumentError, "adam has no option 'lrr'; did you mean 'lr'"),
+        ("adam", [W], {"weight_deca": 1.0}, ArgumentError, "did you mean 'weight_decay'"),
+        ("adam", [{"params": [W], "lrr": 1.0}], {}, ArgumentError, "did you mean 'lr'"),
+        ("sgd", [W], {"lr": -1.0}, ArgumentError, r"lr=-1.0"),
+        ("sgd", [W], {"lr": math.nan}, ArgumentError, r"lr=nan"),
+        ("sgd", [W], {"lr": math.inf}, ArgumentError, r"lr=inf"),
+        ("sgd", [W], {"lr": "fast"}, OperandError, r"lr='fast'"),
+        ("sgd", [W], {"lr": None}, OperandError, r"lr=None"),
+        ("adam", [W], {"betas": (0.9, 1.0)}, ArgumentError, r"\[0, 1\)"),
+        ("adam", [W], {"betas": (0.9,)}, ArgumentError, r"betas"),
+        ("sgd", [], {}, ArgumentError, "no parameters"),
+        ("sgd", [{"params": []}], {}, ArgumentError, "no parameters"),
+        ("sgd", [W, W], {}, ArgumentError, "given twice"),
+        ("sgd", [{"params": [W]}, {"params": [W]}], {}, ArgumentError, "given twice"),
+        ("sgd", [{"lr": 1.0}], {}, ArgumentError, "params"),
+        ("sgd", W, {}, OperandError, "put it into a list"),
+        ("sgd", None, {}, OperandError, "NoneType"),
+        ("sgd", 3, {}, OperandError, "int"),
+        ("sgd", ["w"], {}, OperandError, "met str"),
+        ("sgd", [rt.ones(2)], {}, OperandError, "no leaf that requires a gradient"),
+        ("sgd", [W * 2], {}, OperandError, "no leaf that requires a gradient"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, parameters, options, error, words) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=words) as raised:
+        rt.optim.create(name, parameters, **options)
+    assert isinstance(raised.value, RusTorchError)
+
+
+def test_a_frozen_model_part_is_refused_by_name() -> None:
+    model = rt.nn.Sequential(rt.nn.Linear(2, 2), rt.nn.Linear(2, 1))
+    model[0].requires_grad_(False)
+    with pytest.raises(OperandError, match=r"'0.weight'"):
+        rt.optim.create("sgd", model)
+    optimizer = rt.optim.create("sgd", [p for p in model.parameters() if p.requires_grad])
+    assert len(optimizer.param_groups[0]["params"]) == 2
+
+
+def test_a_later_frozen_parameter_keeps_its_value() -> None:
+    a, b = rt.ones(1).requires_grad_(), rt.ones(1).requires_grad_()
+    optimizer = rt.optim.create("sgd", [a, b], lr=0.5)
+    b.requires_grad_(False)
+    (a * b).sum().backward()
+    optimizer.step()
+    assert (a.item(), b.item()) == (0.5, 1.0)
+
+
+# State
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("sgd", {"momentum": 0.9}), ("adam", {"amsgrad": True}), ("adamw", {"weight_decay": 0.1})],
+)
+def test_a_restored_state_continues_bit_for_bit(name: str, options) -> None:  # type: ignore[no-untyped-def]
+    x = rt.random.Generator(0).normal(0, 1, (8, 3))
+
+    def fresh():  # type: ignore[no-untyped-def]
+        model = rt.nn.Linear(3, 2, generator=rt.random.Generator(1))
+        return model, rt.optim.create(name, model, lr=0.1, **options)
+
+    def train(model, optimizer, steps: int) -> None:  # type: ignore[no-untyped-def]
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (model(x) ** 2).mean().backward()
+            optimizer.step()
+
+    model, optimizer = fresh()
+    train(model, optimizer, 3)
+    saved_model = {key: value.clone() for key, value in model.state_dict().items()}
+    saved = optimizer.state_dict()
+    train(model, optimizer, 4)
+    again, other = fresh()
+    again.load_state_dict(saved_model)
+    other.load_state_dict(saved)
+    train(again, other, 4)
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        assert ours.detach().numpy().tobytes() == theirs.detach().numpy().tobytes()
+
+
+def test_a_state_is_not_changed_by_later_steps() -> None:
+    w = rt.ones(1).requires_grad_()
+    optimizer = rt.optim.create("sgd", [w], lr=0.1, momentum=0.9)
+    w.sum().backward()
+    optimizer.step()
+    saved = optimizer.state_dict()
+    optimizer.step()
+    assert saved["steps"] == {"0": 1}
+    assert saved["state"]["0"]["momentum"].tolist() == [1]
+
+
+def test_a_state_of_another_is_refused() -> None:
+    w, v = rt.ones(1).requires_grad_(), rt.ones(1).requires_grad_()
+    saved = rt.optim.create("sgd", [("w", w)]).state_dict()
+    with pytest.raises(ArgumentError, match="the state is of 'sgd', this is 'adam'"):
+        rt.optim.create("adam", [("w", w)]).load_state_dict(saved)
+    with pytest.raises(ArgumentError, match="the parameters differ: v, w"):
+        rt.optim.create("sgd", [("v", v)]).load_state_dict(saved)
+
+
+def test_options_are_restored() -> None:
+    w = rt.ones(1).requires_grad_()
+    optimizer = rt.optim.create("sgd", [w], lr=0.1)
+    saved = optimizer.state_dict()
+    optimizer.param_groups[0]["lr"] = 0.9
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["lr"] == 0.1
