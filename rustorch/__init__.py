@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from rustorch_core import __version__, _mutation, _plugins
-from rustorch_core import errors as errors
 from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
 from rustorch_core._axes import broadcast_shapes
 from rustorch_core._constants import e, inf, nan, newaxis, pi
@@ -47,11 +46,11 @@ from rustorch_core._tensor import Tensor
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
-    from rustorch import data, fft, io, linalg, nn, optim, profiler, random
+    from rustorch import data, errors, fft, io, linalg, nn, optim, profiler, random
 
 __array_api_version__ = "2025.12"
 
-_SUBMODULES = ("data", "fft", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
+_SUBMODULES = ("data", "errors", "fft", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
 
 
 def __getattr__(name: str) -> _Any:

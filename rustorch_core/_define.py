@@ -104,7 +104,6 @@ def binary(
                 except Exception as error:
                     if key not in bound:
                         op.bind(key)
-                        _compile_shortcut(op, operate)
                         return operate(x1, x2)
                     raise _dispatch.explained(op, (x1, x2), error) from error
                 if keeps_dtype and type(native) is key.array_type:
@@ -151,6 +150,7 @@ def binary(
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
         _OPERATORS[operator] = operate
+        op.when_bound = functools.partial(_compile_shortcut, op, operate)
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
             setattr(Tensor, f"__i{operator}__", _in_place(operate))
@@ -184,7 +184,7 @@ def attach(name: str, function: Callable[..., Any]) -> None:
 
 
 def _run(function: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
-    """A frame of ours around a native function that C calls, so that the warnings filter of this package holds for it."""
+    """A frame of ours around a native function that C calls, so that this package's warnings filter holds for it."""
     return function(first, second)
 
 
@@ -272,7 +272,7 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         key = tensor._key if dtype is tensor._key.dtype else device.key(dtype)
         try:
             return wrap(key.namespace.asarray(other, dtype=key.native_dtype), device)
-        except (OverflowError, ValueError) as error:
+        except (OverflowError, ValueError, TypeError) as error:
             raise DTypeError(f"{name}: {other} does not fit into {dtype}; convert the tensor with astype") from error
     if not hasattr(other, "__array_interface__"):
         raise OperandError(
@@ -297,6 +297,7 @@ def op(
 
     def decorate(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
         stated = Op(name, category, rules, **facts)
+        prepare.__annotations__["return"] = "Tensor"  # what `help` shows
 
         @functools.wraps(prepare)
         def function(x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -313,6 +314,19 @@ def op(
         return function  # type: ignore[return-value]  # the signature is the decorated one's, the result a tensor
 
     return decorate
+
+
+def _together(name: str, inputs: list[Any], defaults: list[Any]) -> tuple[Tensor | None, ...]:
+    """The inputs of a composition in the dtype they promote to; None stays where it is the default."""
+    for x, default in zip(inputs, defaults, strict=True):
+        if x is not None or default is not None:
+            _dispatch.check_tensor(name, x)
+    present = [x for x in inputs if x is not None]
+    if all(x._key is present[0]._key for x in present):
+        return tuple(inputs)
+    same_device(name, *present)
+    dtype = functools.reduce(_data_types.promote_types, [x.dtype for x in present])
+    return tuple([None if x is None else cast(x, dtype) for x in inputs])
 
 
 def composition(
@@ -337,13 +351,15 @@ def composition(
 
         stated = Op(name, category, rules, compose=run, **facts)
 
+        required = [each for each in names if defaults[each] is inspect.Parameter.empty]
+
         @functools.wraps(compose)
         def function(*args: Any, **kwargs: Any) -> Any:
             values = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
-            if len(args) > len(by_position) or len(values) > len(names) or inspect.Parameter.empty in values.values():
+            is_incomplete = any(values[each] is inspect.Parameter.empty for each in required)
+            if len(args) > len(by_position) or len(values) > len(names) or is_incomplete:
                 compose(*args, **kwargs)  # Python's own message for arguments that do not fit
-            inputs = tuple([values[each] for each in input_names])
-            _dispatch.check_tensor(name, inputs[0])
+            inputs = _together(name, [values[each] for each in input_names], [defaults[each] for each in input_names])
             return _dispatch.call(stated, inputs, {each: values[each] for each in attribute_names})
 
         function.__module__ = PUBLIC

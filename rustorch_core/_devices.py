@@ -26,7 +26,9 @@ class DispatchKey:
         self.namespace = device.namespace
         self.array_type = device.array_type
         #: Python numbers that stand beside such an array without changing its dtype.
-        self.scalars = frozenset(kind for kind in (int, float, complex) if with_scalar(dtype, kind(0)) is dtype)
+        self.scalars = frozenset(
+            kind for kind in (int, float, complex) if dtype.kind != "V" and with_scalar(dtype, kind(0)) is dtype
+        )
 
     def __repr__(self) -> str:
         return f"DispatchKey({self.device}, {self.dtype})"

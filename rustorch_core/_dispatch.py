@@ -223,6 +223,7 @@ def _first_that_accepts(op: Op, key: DispatchKey, functions: list[Native]) -> Na
 
 _ERRORS: list[tuple[type[BaseException], type[RusTorchError]]] = [
     (IndexError, IndexingError),
+    (OverflowError, DTypeError),
     (MemoryError, OutOfMemoryError),
     (TypeError, DTypeError),
     (ValueError, ArgumentError),

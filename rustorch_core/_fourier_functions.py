@@ -84,13 +84,14 @@ for _transform in (fft, ifft, rfft, irfft, hfft, ihfft):
     )
 
 
-def _sizes(name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None) -> tuple[list[int | None], list[int]]:
+def _sizes(
+    name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None
+) -> tuple[list[int | None], list[int]]:
     """How many points along which axes a transform of several has."""
     check_tensor(name, x)
     lengths = None if s is None else as_shape(name, s)
     if axes is None:
-        chosen = list(range(x.ndim if lengths is None else 0, x.ndim)) or list(range(x.ndim))
-        chosen = chosen if lengths is None else list(range(x.ndim - len(lengths), x.ndim))
+        chosen = list(range(0 if lengths is None else x.ndim - len(lengths), x.ndim))
     else:
         chosen = list(some_axes(name, tuple(axes), x.ndim))
     if lengths is not None and len(lengths) != len(chosen):

@@ -175,7 +175,11 @@ def svdvals(x: Tensor, /) -> Prepared:
 # Inverses, equations, determinants
 
 
-@op("linalg.inv", "single or double floating-point", lambda g, y: -matmul(matrix_transpose(y), matmul(g, matrix_transpose(y))))
+@op(
+    "linalg.inv",
+    "single or double floating-point",
+    lambda g, y: -matmul(matrix_transpose(y), matmul(g, matrix_transpose(y))),
+)
 def inv(x: Tensor, /) -> Prepared:
     """Invert matrices of shape (..., N, N) (Array API: linalg.inv).
 
@@ -218,7 +222,11 @@ def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
     return _solve(x1, x2)
 
 
-@op("linalg.det", "single or double floating-point", lambda g, y, x: expand_dims(g * y, axis=(-2, -1)) * matrix_transpose(inv(x)))
+@op(
+    "linalg.det",
+    "single or double floating-point",
+    lambda g, y, x: expand_dims(g * y, axis=(-2, -1)) * matrix_transpose(inv(x)),
+)
 def det(x: Tensor, /) -> Prepared:
     """Compute the determinants of matrices of shape (..., N, N) (Array API: linalg.det)."""
     return (_square("det", x),), {}

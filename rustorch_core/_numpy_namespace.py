@@ -1,7 +1,7 @@
 """The standard's namespace for NumPy arrays: array_api_compat's, with the few differences that rustorch needs."""
 
+import math
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -12,9 +12,10 @@ add = operator.add
 subtract = operator.sub
 multiply = operator.mul
 
-asarray = _compat.asarray
-astype = _compat.astype
-empty = _compat.empty
+
+def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+    """Spelled out, so that a number too large for the dtype is infinity without a warning."""
+    return numpy.array(obj, dtype=dtype, copy=copy)
 
 
 def from_host(array: Any, index: int) -> Any:
@@ -35,18 +36,63 @@ all: Any = numpy.logical_and.reduce
 any: Any = numpy.logical_or.reduce
 
 
-_add_reduce: Any = numpy.add.reduce
-_multiply_reduce: Any = numpy.multiply.reduce
+_add: Any = numpy.add.reduce
+_multiply: Any = numpy.multiply.reduce
 
 
 def sum(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
     """Core has chosen the dtype to add in; NumPy would widen small integers once more."""
-    return _add_reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return _add(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
 
 
 def prod(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
     """As for `sum`."""
-    return _multiply_reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return _multiply(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+
+
+def mean(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
+    """NumPy's own warns of empty input, and does not know that bfloat16 wants to be added in float32."""
+    total = _add(x, axis=axis, dtype=numpy.float32 if x.itemsize == 2 else x.dtype, keepdims=keepdims)
+    return (total / numpy.asarray(_count(x, axis), total.dtype)).astype(x.dtype, copy=False)
+
+
+def var(x: Any, /, *, axis: Any, correction: float, keepdims: bool) -> Any:
+    """The mean of the squared distances from the mean, with `correction` fewer elements counted."""
+    wide = x.astype(numpy.float32) if x.itemsize == 2 else x
+    squares = numpy.square(wide - mean(wide, axis=axis, keepdims=True))
+    total, count = _add(squares, axis=axis, keepdims=keepdims), _count(x, axis) - correction
+    return (total / numpy.asarray(count if count > 0 else 0, total.dtype)).astype(x.dtype, copy=False)
+
+
+def std(x: Any, /, *, axis: Any, correction: float, keepdims: bool) -> Any:
+    """The square root of `var`."""
+    return numpy.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def _count(x: Any, axis: Any) -> int:
+    return x.size if axis is None else math.prod(x.shape[each] for each in axis)
+
+
+def cumulative_sum(x: Any, /, *, axis: int, include_initial: bool) -> Any:
+    """As for `sum`, one after the other."""
+    return _accumulated(numpy.add.accumulate(x, axis=axis, dtype=x.dtype), axis, 0 if include_initial else None)
+
+
+def cumulative_prod(x: Any, /, *, axis: int, include_initial: bool) -> Any:
+    """As for `prod`, one after the other."""
+    return _accumulated(numpy.multiply.accumulate(x, axis=axis, dtype=x.dtype), axis, 1 if include_initial else None)
+
+
+def _accumulated(result: Any, axis: int, initial: int | None) -> Any:
+    if initial is None:
+        return result
+    shape = (*result.shape[:axis], 1, *result.shape[axis + 1 :])
+    return numpy.concatenate([numpy.full(shape, initial, result.dtype), result], axis=axis)
+
+
+def matmul(x1: Any, x2: Any, /) -> Any:
+    """NumPy multiplies matrices of bfloat16 into float32."""
+    return numpy.matmul(x1, x2).astype(x1.dtype, copy=False)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
@@ -77,7 +123,7 @@ def expm1(x: Any, /) -> Any:
     if numpy.iscomplexobj(result):
         real, imaginary = numpy.real(x), numpy.imag(x)
         is_real, is_wild = imaginary == 0, ~numpy.isfinite(imaginary)
-        result = numpy.where(is_real, _complex(numpy.expm1(real), imaginary), result)
+        result = numpy.where(is_real, _complex(numpy.expm1(real) + 0.0, imaginary), result)
         result = numpy.where(is_wild & (real == -numpy.inf), _complex(-1.0, 0.0, result.dtype), result)
         result = numpy.where(is_wild & (real == numpy.inf), _complex(numpy.inf, numpy.nan, result.dtype), result)
     return result
@@ -90,26 +136,14 @@ def _complex(real: Any, imaginary: Any, dtype: Any = None) -> Any:
     return made
 
 
-def _quiet(function: Callable[..., Any]) -> Callable[..., Any]:
-    """NaN and infinity are values here, not warnings.
-
-    What ufuncs warn of is attributed to the frame that called them, which the filter in `rustorch_core` silences at no
-    cost. These functions warn from frames of NumPy's own.
-    """
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with numpy.errstate(all="ignore"):
-            return function(*args, **kwargs)
-
-    call.__name__ = function.__name__
-    return call
-
-
-mean = _quiet(_compat.mean)
-var = _quiet(_compat.var)
-std = _quiet(_compat.std)
-cumulative_sum = _quiet(_compat.cumulative_sum)
-cumulative_prod = _quiet(_compat.cumulative_prod)
+def tanh(x: Any, /) -> Any:
+    """At a complex infinity the imaginary part is a zero of the sign of the argument's."""
+    result = numpy.tanh(x)
+    if numpy.iscomplexobj(result):
+        real, imaginary = numpy.real(x), numpy.imag(x)
+        limit = _complex(numpy.copysign(1.0, real), numpy.copysign(0.0, imaginary), result.dtype)
+        result = numpy.where(numpy.isinf(real) & numpy.isfinite(imaginary), limit, result)
+    return result
 
 
 def __getattr__(name: str) -> Any:

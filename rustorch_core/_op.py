@@ -62,6 +62,7 @@ class Op:
         "served",
         "summary",
         "takes_list",
+        "when_bound",
     )
 
     def __init__(
@@ -101,6 +102,7 @@ class Op:
         self.operator = operator
         self.kind = kind
         self.function: Callable[..., Any] | None = None
+        self.when_bound: Callable[[], None] | None = None
         self._keepers = [None if rule is None else tuple(map(_keeper, _parameters(rule)[1:])) for rule in self.rules]
         self.served: dict[DispatchKey, str] = {}
         self.bound: dict[DispatchKey, Callable[..., Any]] = {}
@@ -112,6 +114,8 @@ class Op:
 
         if key not in self.bound:
             self.served[key], self.bound[key] = find(self, key)
+            if self.when_bound is not None:
+                self.when_bound()
         return self.bound[key]
 
     @property

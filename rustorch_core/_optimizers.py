@@ -43,6 +43,8 @@ class UpdateRule:
 
 
 def _sgd_init(p: Tensor, options: Mapping[str, Any]) -> State:
+    if options["nesterov"] and (not options["momentum"] or options["dampening"]):
+        raise ArgumentError("sgd: nesterov needs a momentum, and a dampening of 0")
     return {"momentum": zeros_like(p)} if options["momentum"] else {}
 
 

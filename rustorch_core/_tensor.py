@@ -21,6 +21,7 @@ from rustorch_core.errors import (
     ExportError,
     GradientError,
     OperandError,
+    ScalarError,
 )
 
 if TYPE_CHECKING:
@@ -175,10 +176,10 @@ class Tensor:
         """The one element as a Python number.
 
         Raises:
-            ArgumentError: where there is not exactly one element.
+            ScalarError: where there is not exactly one element.
         """
         if self.size != 1:
-            raise ArgumentError(f"item: expected one element, met shape {self.shape}; use .tolist()")
+            raise ScalarError(f"item: expected one element, met shape {self.shape}; use .tolist()")
         return self.device.to_host(self._array).item()
 
     def tolist(self) -> Any:
@@ -197,7 +198,10 @@ class Tensor:
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
         self._memory_is_exported()
-        return np.array(self._array, dtype=dtype, copy=copy)
+        try:
+            return np.array(self._array, dtype=dtype, copy=copy)
+        except ValueError as error:
+            raise ArgumentError(f"__array__: {self.dtype} as {dtype}, copy={copy}: {error}") from error
 
     def _memory_is_exported(self) -> None:
         """A stranger could write through what leaves here, so the graph takes its own copy of what it still needs."""
@@ -257,15 +261,20 @@ class Tensor:
         self._memory_is_exported()
         try:
             return self._array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError, BufferError) as error:
             raise ExportError(f"{self.dtype} on {self.device} cannot be exported by DLPack: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise GradientError("pickling a computed tensor would lose its gradient; call .detach() first")
         values = self.device.to_host(self._array)
         return _rebuild, (type(self), np.array(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
-        return self.detach().requires_grad_(self.requires_grad) if self.is_leaf else self
+        if not self.is_leaf:
+            return self
+        made = share_memory(self, tensor_like(type(self), self._array, self._key))
+        return made.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

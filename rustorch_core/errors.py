@@ -29,6 +29,10 @@ class OperandError(RusTorchError, TypeError):
     """A function met an object that is not a tensor and cannot be made one."""
 
 
+class ScalarError(RusTorchError, TypeError, ValueError):
+    """A tensor of several elements, or of none, was to become one Python number."""
+
+
 class DeviceMismatchError(RusTorchError, ValueError):
     """Tensors of different devices met in one operation; data never moves by itself."""
 

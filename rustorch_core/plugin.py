@@ -182,8 +182,8 @@ class ProfilerSink:
 class CallPath:
     """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
 
-    `load` names a function `(tensor class, key class, operate, bound, globals of the call site, run) -> callable`, which
-    returns what stands in for `operate` in `rustorch_core._define.binary`; it calls native functions by `run`.
+    `load` names a function `(tensor class, key class, operate, bound, globals of the call site, run)` that returns what
+    stands in for `operate` in `rustorch_core._define.binary`; it calls native functions by `run`.
     """
 
     load: str | Callable[..., Callable[..., Any]]

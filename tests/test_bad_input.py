@@ -223,13 +223,8 @@ def attempt(call, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
 garbage = st.sampled_from(GARBAGE)
 garbage_with_arrays = st.sampled_from(GARBAGE + ARRAYS)
 
-# The statement of a composition does not look at its inputs before they are used.
-unchecked = pytest.mark.xfail(reason="compositions check their first input only", strict=False)
-COMPOSITIONS = ("gelu", "layer_norm", "linear", "log_softmax", "logsumexp", "softmax")
-BY_POSITION = [pytest.param(name, marks=unchecked) if name in COMPOSITIONS else name for name in NAMES]
 
-
-@pytest.mark.parametrize("name", BY_POSITION)
+@pytest.mark.parametrize("name", NAMES)
 @given(st.lists(garbage_with_arrays, max_size=3), st.booleans())
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_garbage_by_position(name: str, args: list[object], with_tensor: bool) -> None:

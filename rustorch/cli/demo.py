@@ -30,7 +30,9 @@ PROGRAM = "rustorch demo"
 
 
 @click.command()
-@click.option("--epochs", default=EPOCHS, show_default=True, type=click.IntRange(1), help="How often each digit is seen.")
+@click.option(
+    "--epochs", default=EPOCHS, show_default=True, type=click.IntRange(1), help="How often each digit is seen."
+)
 @click.option("--batch-size", default=BATCH_SIZE, show_default=True, type=click.IntRange(1), help="Digits in a step.")
 @click.option("--lr", default=LEARNING_RATE, show_default=True, type=float, help="The learning rate at the start.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same numbers.")
@@ -171,7 +173,9 @@ def _echoed(epoch: Epoch, number: int, total: int) -> Epoch:
 def _epoch_in_words(epoch: Epoch, number: int, total: int) -> str:
     held_out = epoch.held_out
     width = len(str(total))
-    return f"epoch {number:{width}}/{total}  held-out loss {held_out.loss:.4f}  accuracy {100 * held_out.accuracy:6.2f} %"
+    return (
+        f"epoch {number:{width}}/{total}  held-out loss {held_out.loss:.4f}  accuracy {100 * held_out.accuracy:6.2f} %"
+    )
 
 
 def _report(clock: Clock, history: Sequence[Epoch], result: Evaluation, folder: Path) -> None:
@@ -180,7 +184,11 @@ def _report(clock: Clock, history: Sequence[Epoch], result: Evaluation, folder: 
         steps = sum(epoch.steps for epoch in history)
         note = f"  {steps:,} steps of {_step_microseconds(history):,.0f} us" if part == "train" else ""
         click.echo(f"{part.capitalize():10}{seconds:7.3f} s{note}")
-    verdict = "" if result.accuracy >= PROMISED else f"; less than the {100 * PROMISED:.0f} % expected of the default settings"
+    verdict = (
+        ""
+        if result.accuracy >= PROMISED
+        else f"; less than the {100 * PROMISED:.0f} % expected of the default settings"
+    )
     click.echo(f"\n{'Accuracy':10}{_in_words(result)}{verdict}")
     click.echo(f"{'Folder':10}{folder}")
 
@@ -253,7 +261,9 @@ def _checked_folder(folder: Path) -> Path:
     except OSError as error:
         raise _unusable(folder, error.strerror) from error
     if others:
-        raise ArgumentError(f"--output {folder}: it holds {others[0]!r}, so it is no run's; choose an empty or a new folder")
+        raise ArgumentError(
+            f"--output {folder}: it holds {others[0]!r}, so it is no run's; choose an empty or a new folder"
+        )
     return folder
 
 
@@ -268,9 +278,7 @@ def _metadata(seed: int) -> dict[str, str]:
 def _metrics(
     settings: dict[str, Any], result: Evaluation, device: rt.Device, clock: Clock, history: Sequence[Epoch]
 ) -> dict[str, Any]:
-    plugins = {
-        record.distribution: record.version for record in _plugins.records if record.state == "loaded"
-    }
+    plugins = {record.distribution: record.version for record in _plugins.records if record.state == "loaded"}
     return {
         "accuracy": result.accuracy,
         # JSON has no word for infinity or for what is no number.

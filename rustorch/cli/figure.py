@@ -11,7 +11,7 @@ from rustorch.cli.digits import Digits, Epoch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import SubFigure
 
 # Blue and orange of Okabe and Ito, and a red of another lightness: told apart with any colour vision.
 TRAINING, HELD_OUT, WRONG, INK, FAINT = "#0072B2", "#E69F00", "#C1121F", "#222222", "#8A8A8A"
