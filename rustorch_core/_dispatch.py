@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustorch_core import _data_types, _devices, _graph, _plugins
 from rustorch_core._devices import DispatchKey
-from rustorch_core._memory import share_memory
+from rustorch_core._memory import add_detached, add_view
 from rustorch_core._tensor import Tensor, same_device, wrap
 from rustorch_core.errors import (
     ArgumentError,
@@ -87,7 +87,7 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     else:
         output = wrap(result, key.device)
     if op.is_view:
-        share_memory(x, output)
+        _note_view(op, x, attributes, output)
     if tracked:
         for part in output if isinstance(output, tuple) else (output,):
             _graph.record(op, inputs, attributes, part)
@@ -104,6 +104,14 @@ def _unbind() -> None:
     for op in REGISTRY.values():
         op.bound.clear()
         op.served.clear()
+
+
+def _note_view(op: Op, x: Tensor, attributes: Mapping[str, Any], output: Tensor) -> None:
+    """A view that is taken while nothing is recorded shares memory, and takes no part in what is recorded later."""
+    if _graph._state.on:
+        add_view(x, output, op, attributes)
+    else:
+        add_detached(x, output)
 
 
 def find(op: Op, key: DispatchKey) -> tuple[str, Native]:

@@ -12,7 +12,6 @@ from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import Prepared, attach, op, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._manipulation_functions import broadcast_to, reshape
-from rustorch_core._memory import share_memory
 from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import IndexingError, OperandError, ShapeError
 
@@ -76,11 +75,16 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     return (x,), {"key": key}
 
 
+@op("view", "all", lambda g, x_shape, key: _scatter(g, x_shape, key), native=lambda xp, x, key: x[key], is_view=True)
+def _view(x: Tensor, /, key: Any) -> Prepared:
+    return (x,), {"key": key}
+
+
 def _getitem(x: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy for tensors, lists and arrays."""
     native = _native_key(key, x)
     if _is_basic(native):
-        return share_memory(x, _get(x, native))
+        return _view(x, native)
     return _get(x, native if x._node is None else _kept_key(x, native))
 
 

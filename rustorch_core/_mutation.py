@@ -8,56 +8,63 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustorch_core import _graph
+from rustorch_core import _dispatch, _graph
 from rustorch_core._creation_functions import arange, asarray, zeros
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
 from rustorch_core._indexing_functions import _get, _is_basic, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
-from rustorch_core._memory import before_write, is_shared
-from rustorch_core._tensor import Tensor, same_device
+from rustorch_core._memory import Path, before_write
+from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
 
-def check_writable(name: str, tensor: Tensor, value: Tensor) -> None:
-    """Refuse the writes whose gradient would be wrong.
-
-    Raises:
-        GradientError: for a leaf that requires a gradient, and under a gradient for memory that a view shares.
-    """
-    if not _graph.recording():
-        return
-    if tensor._node is not None and tensor._node.op is None:
-        raise GradientError(
-            f"{name}: a leaf that requires a gradient can only be written under no_grad(); "
-            "use an operation that returns a new tensor, or .detach()"
-        )
-    if (tensor._node is not None or value._node is not None) and is_shared(tensor):
-        raise GradientError(
-            f"{name}: this memory is shared by a view, and a write into it under a gradient is not supported yet; "
-            "write into a .clone()"
-        )
+def _follow(x: Tensor, path: Path) -> Tensor:
+    """The view at the end of a path, recorded."""
+    for step, attributes in path:
+        x = _dispatch.call(step, (x,), attributes)
+    return x
 
 
-def _erased(g: Tensor, key: Any) -> Tensor:
-    """A gradient with zeros where a write went."""
-    with _graph.set_recording(False):
-        mask = zeros(g.shape, dtype="bool", device=g.device)
-        mask._array[key] = True
-    return where(mask, 0, g)
+def _follow_natively(xp: Any, array: Any, path: Path) -> Any:
+    for step, attributes in path:
+        function = step.native or getattr(xp, step.name)
+        array = function(xp, array, **attributes) if step.native else function(array, **attributes)
+    return array
+
+
+@op(
+    "erase",
+    "all",
+    lambda g, path, key: _erase(g, path, key),
+    native=lambda xp, x, path, key: _write_natively(xp, xp.asarray(x, copy=True), 0, path, key),
+    method=False,
+)
+def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
+    return (x,), {"path": path, "key": key}
 
 
 @op(
     "setitem",
     "all",
-    lambda g, key: _erased(g, key),
-    lambda g, key: _last_written(g, key),
-    native=lambda xp, x, value, key: _native_set(xp, x, value, key),
+    lambda g, path, key: _erase(g, path, key),
+    lambda g, path, key: _last_written(_follow(g, path), key),
+    native=lambda xp, x, value, path, key: _write_natively(xp, x, value, path, key),
     method=False,
 )
-def _set(x: Tensor, /, value: Tensor, key: Any) -> Prepared:
-    return (x, value), {"key": key}
+def _set(x: Tensor, /, value: Tensor, path: Path, key: Any) -> Prepared:
+    return (x, value), {"path": path, "key": key}
+
+
+def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> Any:
+    try:
+        _follow_natively(xp, array, path)[key] = value
+    except ValueError as error:
+        if "read-only" in str(error):
+            raise ArgumentError(f"in place: {error}; write into a .clone()") from error
+        raise
+    return array
 
 
 def _last_written(g: Tensor, key: Any) -> Tensor:
@@ -73,9 +80,53 @@ def _last_written(g: Tensor, key: Any) -> Tensor:
     return where(is_last, gradient, 0)
 
 
-def _native_set(xp: Any, x: Any, value: Any, key: Any) -> Any:
-    x[key] = value
-    return x
+def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
+    """Write at a native key; under a gradient as an op on the base, from which all its views are then derived anew.
+
+    Raises:
+        GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
+    """
+    base, path = _place(x)
+    if _graph.recording() and base._node is not None and base._node.op is None:
+        raise GradientError(
+            f"{name}: the memory of a leaf that requires a gradient can only be written under no_grad(); "
+            "use an operation that returns a new tensor, or .detach()"
+        )
+    before_write(x)
+    is_recorded = _graph.recording() and (base._node is not None or value._node is not None)
+    replaces_all = not path and len(key) == 1 and key[0] is Ellipsis and value.shape == x.shape
+    if is_recorded and not replaces_all:
+        _derive_anew(x, _set(base, value, path, _kept_key(x, key)))
+        return
+    _set(x.detach(), value.detach(), (), key)
+    if is_recorded:
+        _derive_anew(x, value)
+
+
+def _place(x: Tensor) -> tuple[Tensor, Path]:
+    """The base whose memory a tensor shares, and the way from there to it; the tensor itself where it stands alone."""
+    memory = getattr(x, "_memory", None)
+    if memory is None or memory.base is None:
+        return x, ()
+    base = tensor_like(Tensor, memory.array, memory.key)
+    base._node = memory.base_node
+    return base, memory.path_to(x)
+
+
+def _derive_anew(x: Tensor, written: Tensor) -> None:
+    """Put a base and its living views where the write has left them in the graph."""
+    memory = getattr(x, "_memory", None)
+    if memory is None or memory.base is None:
+        x._node = written._node
+        return
+    memory.node = written._node
+    base = memory.base()
+    if base is not None:
+        base._node = written._node
+    for reference, path in list(memory.views.values()):
+        view = reference()
+        if view is not None:
+            view._node = _follow(written, path)._node
 
 
 def _setitem(x: Tensor, key: Any, value: Any) -> None:
@@ -90,12 +141,7 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, Tensor):
         value = beside("setitem", x, value)
     same_device("setitem", x, value)
-    value = _fitting("setitem", x, value)
-    check_writable("setitem", x, value)
-    before_write(x)
-    result = _set(x, value, _kept_key(x, native) if value._node is not None or x._node is not None else native)
-    if result._node is not None:
-        x._node = result._node
+    _write("setitem", x, _fitting("setitem", x, value), native)
 
 
 def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:
@@ -121,15 +167,7 @@ def overwrite(x: Tensor, value: Tensor) -> Tensor:
     """
     if value.shape != x.shape:
         raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
-    value = _fitting("in place", x, value)
-    check_writable("in place", x, value)
-    before_write(x)
-    try:
-        x._array[...] = value._array
-    except ValueError as error:
-        raise ArgumentError(f"in place: {error} (met {x.dtype}{list(x.shape)}); write into a .clone()") from error
-    if _graph.recording() or value._node is not None:
-        x._node = value._node
+    _write("in place", x, _fitting("in place", x, value), (Ellipsis,))
     return x
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
-from rustorch_core._memory import Memory, before_write, share_memory
+from rustorch_core._memory import Memory, add_detached, before_write
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
@@ -273,7 +273,7 @@ class Tensor:
     def __copy__(self) -> Tensor:
         if not self.is_leaf:
             return self
-        made = share_memory(self, tensor_like(type(self), self._array, self._key))
+        made = add_detached(self, tensor_like(type(self), self._array, self._key))
         return made.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -354,7 +354,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A view of the same memory that takes part in no gradient."""
-        return share_memory(self, tensor_like(Tensor, self._array, self._key))
+        return add_detached(self, tensor_like(Tensor, self._array, self._key))
 
     def backward(
         self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False

@@ -429,12 +429,18 @@ def test_stop_gradient() -> None:
     assert rt.grad(lambda x: x * rt.stop_gradient(x))(rt.asarray(3.0)).item() == 3
 
 
-@pytest.mark.parametrize("name", [name for name, op in REGISTRY.items() if op.no_gradient])
+WITHOUT_GRADIENT = {
+    "fft.fft": lambda x: rt.real(rt.fft.fft(x)),
+    "linalg.svd": lambda x: rt.linalg.svd(x * rt.eye(2, dtype=x.dtype)).S,
+    "nextafter": lambda x: rt.nextafter(x, x + 1),
+    "unique_all": rt.unique_values,
+}
+
+
+@pytest.mark.parametrize("name", list(WITHOUT_GRADIENT))
 def test_ops_without_a_gradient_say_why(name: str) -> None:
-    op = REGISTRY[name]
-    x = leaf(1.0, 2.0)
-    outputs = rt.nextafter(x, x + 1) if op.kind == "binary" else rt.unique_values(x)
-    with pytest.raises(GradientError, match=op.no_gradient):
+    outputs = WITHOUT_GRADIENT[name](leaf(1.0, 2.0))
+    with pytest.raises(GradientError, match=REGISTRY[name].no_gradient):
         outputs.sum().backward()
 
 

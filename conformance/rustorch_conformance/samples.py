@@ -149,6 +149,12 @@ def _written_in_numpy(x: Array, value: Array) -> Array:
     return x
 
 
+def _with_zeros(x: Array, key: Any) -> Array:
+    x = x.copy()
+    x[key] = 0
+    return x
+
+
 def _scattered(g: Array) -> Array:
     result = numpy.zeros((4, 3), g.dtype)
     numpy.add.at(result, ([0, 2, 2],), g)
@@ -221,6 +227,18 @@ CASES: dict[str, list[Case]] = {
         Case(((4,),)),
         Case(((3, 4),), kwargs={"axis": 0}),
         Case(((3, 4),), kwargs={"axis": 1, "include_initial": True}),
+    ],
+    "erase": [
+        Case(
+            ((4, 3),),
+            call=lambda x: _function("erase")(x, (), (slice(1, None), 0)),
+            reference=lambda x: _with_zeros(x, (slice(1, None), 0)),
+        ),
+        Case(
+            ((4, 3),),
+            call=lambda x: _function("erase")(x, (), (_native_index(x, 0, 2, 2), ...)),
+            reference=lambda x: _with_zeros(x, [0, 2]),
+        ),
     ],
     "expand_dims": [
         Case(((3, 4),), kwargs={"axis": 1}),
@@ -357,6 +375,7 @@ CASES: dict[str, list[Case]] = {
     "triu": [Case(((3, 4),)), Case(((2, 3, 3),), kwargs={"k": -1})],
     "unique_all": [Case(((3, 4),))],
     "var": [*_reductions(), *_reductions(correction=1)],
+    "view": [Case(((4, 3),), call=lambda x: x[1:, None, ::-2], reference=lambda x: x[1:, None, ::-2])],
     "where": [
         Case(((3, 4), (3, 4), (4,)), dtypes=("bool", None, None)),
         Case(((3, 1), (), (2,)), dtypes=("bool", None, None)),
