@@ -28,6 +28,34 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
+_UNARY_TEXT = """Compute {summary}.
+
+    Arguments:
+        x: tensor of {dtype} dtype, any shape.
+
+    Returns:
+        a tensor of the shape of `x`.
+
+    Raises:
+        DTypeError: for other dtypes{promotes}.
+    """
+
+_BINARY_TEXT = """Compute {summary}.
+
+    Arguments:
+        x1: tensor of {dtype} dtype, or a Python number beside a tensor.
+        x2: likewise; its shape broadcasts with that of `x1`.
+
+    Returns:
+        a tensor of the broadcast shape.
+
+    Raises:
+        ShapeError: where the shapes do not broadcast.
+        DTypeError: for other dtypes{promotes}.
+        DeviceMismatchError: for tensors on two devices.
+    """
+
+
 def unary(
     name: str,
     category: str,
@@ -53,18 +81,7 @@ def unary(
         result: Tensor = _dispatch.call(op, (x,), {})
         return result
 
-    text = f"""Compute {summary}.
-
-    Arguments:
-        x: tensor of {_article(category)} dtype, any shape.
-
-    Returns:
-        a tensor of the shape of `x`.
-
-    Raises:
-        DTypeError: for other dtypes{_promotes(category)}.
-    """
-    _publish(op, function, text)
+    _publish(op, function, _UNARY_TEXT)
     if operator is not None:
         setattr(Tensor, operator, function)
     return function
@@ -77,24 +94,35 @@ def binary(
     summary: str,
     *,
     operator: str | None = None,
-    keeps_dtype: bool = False,
     **facts: Any,
 ) -> BinaryFunction:
     """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
-    op = Op(
-        name,
-        category,
-        rules or (),
-        summary=summary,
-        operator=operator,
-        kind="binary",
-        keeps_dtype=keeps_dtype,
-        **facts,
-    )
-    bound = op.bound
+    op = Op(name, category, rules or (), summary=summary, operator=operator, kind="binary", **facts)
+    operate, on_the_road = _shortcut_and_road(op)
+
+    def function(x1: Any, x2: Any, /) -> Tensor:
+        result = operate(x1, x2) if type(x1) is Tensor else on_the_road(x1, x2)
+        if result is NotImplemented:
+            promoted(name, x1, x2)
+        return result  # type: ignore[no-any-return]
+
+    _publish(op, function, _BINARY_TEXT)
+    if operator is not None:
+        setattr(Tensor, f"__{operator}__", operate)
+        _OPERATORS[operator] = operate
+        op.when_bound = functools.partial(_compile_shortcut, op, operate)
+        if operator not in COMPARISONS:
+            setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
+            setattr(Tensor, f"__i{operator}__", _in_place(operate))
+    return function
+
+
+def _shortcut_and_road(op: Op) -> tuple[Callable[[Tensor, Any], Any], Callable[[Any, Any], Any]]:
+    """A binary op as its operator takes it: by the shortcut where there is one, else by the road."""
+    name, bound, keeps_dtype = op.name, op.bound, op.keeps_dtype
 
     def operate(x1: Tensor, x2: Any) -> Any:
-        # The shortcut: one device and dtype, nobody records, nobody watches. Written out, for a call is a tenth of it.
+        # One device and dtype, nobody records, nobody watches. Written out, for a call is a tenth of a small addition.
         kind = type(x2)
         if kind is Tensor:
             key = x1._key
@@ -126,35 +154,7 @@ def binary(
             return NotImplemented
         return _dispatch.call(op, promoted(name, x1, x2), {})
 
-    def function(x1: Any, x2: Any, /) -> Tensor:
-        result = operate(x1, x2) if type(x1) is Tensor else on_the_road(x1, x2)
-        if result is NotImplemented:
-            promoted(name, x1, x2)
-        return result  # type: ignore[no-any-return]
-
-    text = f"""Compute {summary}.
-
-    Arguments:
-        x1: tensor of {_article(category)} dtype, or a Python number beside a tensor.
-        x2: likewise; its shape broadcasts with that of `x1`.
-
-    Returns:
-        a tensor of the broadcast shape.
-
-    Raises:
-        ShapeError: where the shapes do not broadcast.
-        DTypeError: for other dtypes{_promotes(category)}.
-        DeviceMismatchError: for tensors on two devices.
-    """
-    _publish(op, function, text)
-    if operator is not None:
-        setattr(Tensor, f"__{operator}__", operate)
-        _OPERATORS[operator] = operate
-        op.when_bound = functools.partial(_compile_shortcut, op, operate)
-        if operator not in COMPARISONS:
-            setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
-            setattr(Tensor, f"__i{operator}__", _in_place(operate))
-    return function
+    return operate, on_the_road
 
 
 def _article(category: str) -> str:
@@ -169,6 +169,7 @@ def _promotes(category: str) -> str:
 def _publish(op: Op, function: Any, text: str) -> None:
     """Give a function its names and its docstring, and make it a method."""
     source = "" if op.compose else " (Array API)"
+    text = text.format(summary=op.summary, dtype=_article(op.category), promotes=_promotes(op.category))
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = PUBLIC
     function.__doc__ = text.replace(".\n", f"{source}.\n", 1)
