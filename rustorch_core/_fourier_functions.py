@@ -7,15 +7,16 @@ from typing import Any
 
 from rustorch_core import _data_types
 from rustorch_core._axes import as_shape, one_axis, some_axes
-from rustorch_core._creation_functions import arange
+from rustorch_core._creation_functions import arange, zeros
 from rustorch_core._define import Prepared, cast, op, public_names
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._manipulation_functions import concat, roll
+from rustorch_core._elementwise_functions import conj, logical_or, real, where
+from rustorch_core._manipulation_functions import concat, reshape, roll
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError
 
-_LATER = "its rule is not written yet"
-_NORMS = ("backward", "ortho", "forward")
+#: The norms, and of each the one that scales the other direction in its place.
+_OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
 _ARGUMENTS = """
 
     Arguments:
@@ -37,50 +38,96 @@ def _prepare(name: str, x: Any, n: int | None, axis: int, norm: str, *, to_compl
 
 
 def _check_norm(name: str, norm: str) -> None:
-    if norm not in _NORMS:
-        raise ArgumentError(f"{name}: norm is one of {', '.join(_NORMS)}, met {norm!r}")
+    if norm not in _OPPOSITE:
+        raise ArgumentError(f"{name}: norm is one of {', '.join(_OPPOSITE)}, met {norm!r}")
 
 
-@op("fft.fft", "complex floating-point", no_gradient=_LATER, method=False)
+def _fitted(x: Tensor, length: int, axis: int) -> Tensor:
+    """A tensor cut, or filled with zeros, to a length along an axis."""
+    before = (slice(None),) * axis
+    if length <= x.shape[axis]:
+        return x[(*before, slice(0, length))]
+    shape = (*x.shape[:axis], length - x.shape[axis], *x.shape[axis + 1 :])
+    return concat([x, zeros(shape, dtype=x.dtype, device=x.device)], axis=axis)
+
+
+@op(
+    "fft.fft",
+    "complex floating-point",
+    lambda g, x_shape, axis, norm: _fitted(fft(g, axis=axis, norm=norm), x_shape[axis], axis),
+    method=False,
+)
 def fft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
     """Compute the discrete Fourier transform along an axis (Array API: fft.fft)."""
     return _prepare("fft", x, n, axis, norm, to_complex=True)
 
 
-@op("fft.ifft", "complex floating-point", no_gradient=_LATER, method=False)
+@op(
+    "fft.ifft",
+    "complex floating-point",
+    lambda g, x_shape, axis, norm: _fitted(ifft(g, axis=axis, norm=norm), x_shape[axis], axis),
+    method=False,
+)
 def ifft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
     """Compute the inverse of `fft` (Array API: fft.ifft)."""
     return _prepare("ifft", x, n, axis, norm, to_complex=True)
 
 
-@op("fft.rfft", "real floating-point", no_gradient=_LATER, method=False)
+def _whole_from_half(g: Tensor, shape: tuple[int, ...], n: int | None, axis: int, norm: str) -> Tensor:
+    """The gradient of `rfft`: the missing half of the frequencies had no say."""
+    length = shape[axis] if n is None else n
+    return _fitted(real(fft(_fitted(g, length, axis), axis=axis, norm=norm)), shape[axis], axis)
+
+
+@op(
+    "fft.rfft",
+    "real floating-point",
+    lambda g, x_shape, n, axis, norm: _whole_from_half(g, x_shape, n, axis, norm),
+    method=False,
+)
 def rfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
     """Compute the non-negative half of the transform of real values (Array API: fft.rfft)."""
     return _prepare("rfft", x, n, axis, norm, to_complex=False)
 
 
-@op("fft.irfft", "complex floating-point", no_gradient=_LATER, method=False)
+def _half_from_whole(g: Tensor, shape: tuple[int, ...], axis: int, norm: str) -> Tensor:
+    """The gradient of `irfft`: every frequency counts twice but the first, and the last of an even length."""
+    half = conj(rfft(g, axis=axis, norm=_OPPOSITE[norm]))
+    length = half.shape[axis]
+    place = reshape(arange(length, device=g.device), tuple(length if i == axis else 1 for i in range(g.ndim)))
+    counts_once = place == 0
+    if g.shape[axis] % 2 == 0:
+        counts_once = logical_or(counts_once, place == length - 1)
+    return _fitted(where(counts_once, half, 2 * half), shape[axis], axis)
+
+
+@op(
+    "fft.irfft",
+    "complex floating-point",
+    lambda g, x_shape, axis, norm: _half_from_whole(g, x_shape, axis, norm),
+    method=False,
+)
 def irfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
     """Compute the inverse of `rfft`; by default `n` is twice the length of the axis less one (Array API: fft.irfft)."""
     return _prepare("irfft", x, n, axis, norm, to_complex=True)
 
 
-@op("fft.hfft", "complex floating-point", no_gradient=_LATER, method=False)
-def hfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
+def hfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """Compute the real transform of values whose other half is their conjugate (Array API: fft.hfft)."""
-    return _prepare("hfft", x, n, axis, norm, to_complex=True)
+    check_tensor("hfft", x)
+    _check_norm("hfft", norm)
+    return irfft(conj(x), n=n, axis=axis, norm=_OPPOSITE[norm])
 
 
-@op("fft.ihfft", "real floating-point", no_gradient=_LATER, method=False)
-def ihfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Prepared:
+def ihfft(x: Tensor, /, *, n: int | None = None, axis: int = -1, norm: str = "backward") -> Tensor:
     """Compute the inverse of `hfft` (Array API: fft.ihfft)."""
-    return _prepare("ihfft", x, n, axis, norm, to_complex=False)
+    _check_norm("ihfft", norm)
+    return conj(rfft(x, n=n, axis=axis, norm=_OPPOSITE[norm]))
 
 
 for _transform in (fft, ifft, rfft, irfft, hfft, ihfft):
-    _is_real = _transform.op.category == "real floating-point"  # type: ignore[attr-defined]
     _transform.__doc__ = f"{_transform.__doc__}" + _ARGUMENTS.format(
-        dtype="a real one" if _is_real else "a real one becomes complex"
+        dtype="a real one" if _transform in (rfft, ihfft) else "a real one becomes complex"
     )
 
 

@@ -75,7 +75,14 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     return (x,), {"key": key}
 
 
-@op("view", "all", lambda g, x_shape, key: _scatter(g, x_shape, key), native=lambda xp, x, key: x[key], is_view=True)
+@op(
+    "view",
+    "all",
+    lambda g, x_shape, key: _scatter(g, x_shape, key),
+    native=lambda xp, x, key: x[key],
+    is_view=True,
+    method=False,
+)
 def _view(x: Tensor, /, key: Any) -> Prepared:
     return (x,), {"key": key}
 
