@@ -101,7 +101,7 @@ def _draw_digits(figure: SubFigure, epoch: Epoch, held_out: Digits) -> None:
 
 
 def _wrong_first(predictions: Sequence[int], classes: Sequence[int]) -> list[int | None]:
-    """Which digits to show: wrong ones, at most half of all, then right ones from everywhere; None for an empty place."""
+    """Which digits to show: wrong ones, at most half, then right ones from everywhere; None for an empty place."""
     places = ROWS * COLUMNS
     wrong = [i for i, (ours, true) in enumerate(zip(predictions, classes, strict=True)) if ours != true]
     right = [i for i, (ours, true) in enumerate(zip(predictions, classes, strict=True)) if ours == true]
@@ -124,7 +124,9 @@ def _draw_digit(axes: Axes, image: Any, prediction: int, true: int) -> None:
 
 
 def _title(epoch: Epoch) -> str:
-    wrong = len(epoch.held_out.predictions) - epoch.held_out.correct
-    if wrong == 0:
-        return "Held-out digits and what was read: all of them right"
-    return f"Held-out digits and what was read: {wrong} of {len(epoch.held_out.predictions)} wrong, shown first in red as read \N{NOT EQUAL TO} true"
+    total = len(epoch.held_out.predictions)
+    wrong = total - epoch.held_out.correct
+    verdict = (
+        f"{wrong} of {total} wrong, shown first in red as read \N{NOT EQUAL TO} true" if wrong else "all of them right"
+    )
+    return f"Held-out digits and what was read: {verdict}"
