@@ -12,7 +12,7 @@ from rustorch import nn
 from rustorch.nn import functional
 
 PIXELS, CLASSES, HIDDEN = 64, 10, 128
-# A digit's class is worth learning, its exact pixels are not; without these more seeds end below 97 %.
+# A digit's class is worth learning, its exact pixels are not.
 NOISE, LABEL_SMOOTHING = 0.15, 0.1
 
 
