@@ -14,7 +14,7 @@ from rustorch_core import _graph, _tree
 from rustorch_core._data_types import CATEGORIES, is_floating
 from rustorch_core._define import beside, cast
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._graph import ITSELF, Node, Saved
+from rustorch_core._graph import INDEX, ITSELF, Node, Saved, sibling
 from rustorch_core._memory import is_shared
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, OperandError, ShapeError
@@ -133,10 +133,15 @@ def _restore(value: Any, node: Node) -> Any:
     """A saved tensor as it was, in its place in the graph; anything else as it is."""
     if isinstance(value, list):
         return [_restore(each, node) for each in value]
+    if value is INDEX:
+        return node.index
     if not isinstance(value, Saved):
         return value
     restored = tensor_like(Tensor, value.array, value.key)
-    restored._node = node if value.node is ITSELF else value.node
+    if value.node is ITSELF or value.node == node.index:
+        restored._node = node
+    else:
+        restored._node = sibling(node, value) if isinstance(value.node, int) else value.node
     return restored
 
 

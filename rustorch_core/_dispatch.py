@@ -89,8 +89,7 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     if op.is_view:
         _note_view(op, x, attributes, output)
     if tracked:
-        for part in output if isinstance(output, tuple) else (output,):
-            _graph.record(op, inputs, attributes, part)
+        _graph.record(op, inputs, attributes, output)
     if tokens is not None:
         for (_, after), token in zip(watchers or (), tokens, strict=False):
             after(op, inputs, attributes, output, token)

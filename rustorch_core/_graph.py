@@ -64,6 +64,8 @@ class set_recording:
 
 #: Stands in a saved output for the node that saves it.
 ITSELF = object()
+#: Stands among what a rule keeps for the number of the output that the node belongs to.
+INDEX = object()
 
 
 class Saved:
@@ -78,9 +80,13 @@ class Saved:
 
 
 class Node:
-    """One recorded call: the op, the nodes of its inputs, and what its rules keep. A leaf has no op."""
+    """One recorded call: the op, the nodes of its inputs, and what its rules keep. A leaf has no op.
 
-    __slots__ = ("__weakref__", "attributes", "key", "leaf", "op", "order", "parents", "saved", "shape")
+    A call with several outputs has a node for each, which differ in their `index`: gradients that enter at different
+    outputs add up, so each may go its own way.
+    """
+
+    __slots__ = ("__weakref__", "attributes", "index", "key", "leaf", "op", "order", "parents", "saved", "shape")
 
     def __init__(self, op: Op | None, shape: tuple[int, ...], key: DispatchKey) -> None:
         self.op = op
@@ -90,6 +96,7 @@ class Node:
         self.parents: tuple[Node | None, ...] = ()
         self.saved: tuple[tuple[Any, ...] | None, ...] | None = ()
         self.attributes: Mapping[str, Any] = {}
+        self.index = 0
         self.leaf: weakref.ref[Tensor] | None = None
 
     def __repr__(self) -> str:
@@ -112,17 +119,39 @@ def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
         tensor._node = node
 
 
-def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Tensor) -> None:
-    """Add a node for a call whose output has a gradient."""
-    if not is_floating(output._key.dtype):
+def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Any) -> None:
+    """Add a node for each output of a call that has a gradient."""
+    outputs = output if isinstance(output, tuple) else (output,)
+    if not any(is_floating(part._key.dtype) for part in outputs):
         return
-    node = Node(op, output.shape, output._key)
-    node.attributes = attributes
-    node.parents = tuple([None if x is None else x._node for x in inputs])
-    node.saved = tuple(
+    parents = tuple([None if x is None else x._node for x in inputs])
+    saved = tuple(
         [
             None if parent is None else op.keep(position, inputs, attributes, output)
-            for position, parent in enumerate(node.parents)
+            for position, parent in enumerate(parents)
         ]
     )
-    output._node = node
+    for index, part in enumerate(outputs):
+        if is_floating(part._key.dtype):
+            part._node = _node(op, part.shape, part._key, parents, saved, attributes, index)
+
+
+def sibling(node: Node, saved: Saved) -> Node:
+    """The node of another output of the same call, of which this node saved the values."""
+    assert node.op is not None
+    shape = tuple(saved.array.shape)
+    return _node(node.op, shape, saved.key, node.parents, node.saved, node.attributes, saved.node)
+
+
+def _node(
+    op: Op,
+    shape: tuple[int, ...],
+    key: DispatchKey,
+    parents: tuple[Node | None, ...],
+    saved: Any,
+    attributes: Mapping[str, Any],
+    index: int,
+) -> Node:
+    node = Node(op, shape, key)
+    node.parents, node.saved, node.attributes, node.index = parents, saved, attributes, index
+    return node

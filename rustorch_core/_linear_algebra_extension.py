@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rustorch_core._axes import broadcast_shapes, one_axis
-from rustorch_core._creation_functions import eye
-from rustorch_core._data_types import Defaults, is_floating
+from rustorch_core._creation_functions import eye, tril, zeros_like
+from rustorch_core._data_types import CATEGORIES, Defaults, is_floating
 from rustorch_core._define import Prepared, cast, op, promoted, public_names
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._elementwise_functions import _conj, abs, where
+from rustorch_core._elementwise_functions import _conj, abs, imag, real, where
 from rustorch_core._linear_algebra_functions import matmul
 from rustorch_core._manipulation_functions import (
     broadcast_to,
@@ -24,7 +24,7 @@ from rustorch_core._manipulation_functions import (
 )
 from rustorch_core._statistical_functions import max, min, sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, GradientError, OperandError, ShapeError
 
 _LATER = "its rule is not written yet"
 
@@ -88,7 +88,7 @@ class SlogdetResult(NamedTuple):
     logabsdet: Tensor
 
 
-@op("linalg.cholesky", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.cholesky", "single or double floating-point", lambda g, y, upper: _conj(_cholesky_rule(_conj(g), y, upper)))
 def cholesky(x: Tensor, /, *, upper: bool = False) -> Prepared:
     """Factor positive definite matrices into a triangular one and its adjoint (Array API: linalg.cholesky).
 
@@ -102,7 +102,11 @@ def cholesky(x: Tensor, /, *, upper: bool = False) -> Prepared:
     return (_square("cholesky", x),), {"upper": upper}
 
 
-@op("linalg.qr", "single or double floating-point", no_gradient=_LATER)
+@op(
+    "linalg.qr",
+    "single or double floating-point",
+    lambda g, ys, index, mode: _conj(_qr_rule(_conj(g), ys, index, mode)),
+)
 def _qr(x: Tensor, /, *, mode: str) -> Prepared:
     return (x,), {"mode": mode}
 
@@ -119,7 +123,7 @@ def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
     return QRResult(*_qr(_matrices("qr", x), mode=mode))
 
 
-@op("linalg.eigh", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.eigh", "single or double floating-point", lambda g, ys, index: _conj(_eigh_rule(_conj(g), ys, index)))
 def _eigh(x: Tensor, /) -> Prepared:
     return (x,), {}
 
@@ -129,7 +133,7 @@ def eigh(x: Tensor, /) -> EighResult:
     return EighResult(*_eigh(_square("eigh", x)))
 
 
-@op("linalg.eigvalsh", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.eigvalsh", "single or double floating-point", lambda g, x: _conj(_eigh_rule(g, list(eigh(x)), 0)))
 def eigvalsh(x: Tensor, /) -> Prepared:
     """Compute the eigenvalues of Hermitian matrices of shape (..., N, N), ascending (Array API: linalg.eigvalsh)."""
     return (_square("eigvalsh", x),), {}
@@ -151,7 +155,11 @@ def eigvals(x: Tensor, /) -> Prepared:
     return (_square("eigvals", x),), {}
 
 
-@op("linalg.svd", "single or double floating-point", no_gradient=_LATER)
+@op(
+    "linalg.svd",
+    "single or double floating-point",
+    lambda g, ys, index, full_matrices: _conj(_svd_rule(_conj(g), ys, index, full_matrices)),
+)
 def _svd(x: Tensor, /, *, full_matrices: bool) -> Prepared:
     return (x,), {"full_matrices": full_matrices}
 
@@ -166,7 +174,11 @@ def svd(x: Tensor, /, *, full_matrices: bool = True) -> SVDResult:
     return SVDResult(*_svd(_matrices("svd", x), full_matrices=full_matrices))
 
 
-@op("linalg.svdvals", "single or double floating-point", no_gradient=_LATER)
+@op(
+    "linalg.svdvals",
+    "single or double floating-point",
+    lambda g, x: _conj(_svd_rule(g, list(svd(x, full_matrices=False)), 1, False)),
+)
 def svdvals(x: Tensor, /) -> Prepared:
     """Compute the singular values of matrices, in descending order (Array API: linalg.svdvals)."""
     return (_matrices("svdvals", x),), {}
@@ -232,7 +244,7 @@ def det(x: Tensor, /) -> Prepared:
     return (_square("det", x),), {}
 
 
-@op("linalg.slogdet", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.slogdet", "single or double floating-point", lambda g, ys, index, x: _slogdet_rule(g, ys, index, x))
 def _slogdet(x: Tensor, /) -> Prepared:
     return (x,), {}
 
@@ -396,6 +408,85 @@ def matrix_norm(x: Tensor, /, *, keepdims: bool = False, ord: Any = "fro") -> Te
     else:
         raise ArgumentError(f"matrix_norm: ord is 'fro', 'nuc', 1, -1, 2, -2 or an infinity, met {ord!r}")
     return reshape(result, (*result.shape, 1, 1)) if keepdims else result
+
+
+# Gradients of the decompositions, as they are published: in the convention of the steepest descent, which the
+# conjugates around them turn into ours. Each gradient that enters is dealt with alone; the others add what they add.
+
+
+def _adjoint(x: Tensor) -> Tensor:
+    return _conj(matrix_transpose(x))
+
+
+def _diagonal_matrix(values: Tensor) -> Tensor:
+    return expand_dims(values, axis=-1) * eye(values.shape[-1], dtype=values.dtype, device=values.device)
+
+
+def _gaps(values: Tensor) -> Tensor:
+    """1 / (values[j] - values[i]); 0 on the diagonal and where two values are equal: there is no one direction."""
+    gaps = expand_dims(values, axis=-2) - expand_dims(values, axis=-1)
+    return where(gaps == 0, 0, 1 / where(gaps == 0, 1, gaps))
+
+
+def _cholesky_rule(g: Tensor, y: Tensor, upper: bool) -> Tensor:
+    """Murray 2016, arXiv:1602.07527."""
+    lower, g = (_adjoint(y), _adjoint(g)) if upper else (y, g)
+    half = tril(matmul(_adjoint(lower), g))
+    half = half - 0.5 * _diagonal_matrix(diagonal(half))
+    inner = _adjoint(solve(_adjoint(lower), _adjoint(solve(_adjoint(lower), half))))
+    return 0.5 * (inner + _adjoint(inner))
+
+
+def _qr_rule(g: Tensor, ys: list[Tensor], index: int, mode: str) -> Tensor:
+    """Walter and Lehmann 2018, arXiv:1009.6112, for matrices with no more columns than rows."""
+    q, r = ys
+    if r.shape[-2] != r.shape[-1]:
+        raise GradientError(f"qr: mode={mode!r} with R of shape {r.shape} has no gradient; it needs a square R")
+    inner = -matmul(_adjoint(g), q) if index == 0 else matmul(r, _adjoint(g))
+    lower = tril(inner, k=-1)
+    symmetric = lower + _adjoint(lower) + _diagonal_matrix(cast(real(diagonal(inner)), inner.dtype))
+    right = matmul(q, symmetric) + g if index == 0 else matmul(q, symmetric)
+    return _adjoint(solve(r, _adjoint(right)))
+
+
+def _eigh_rule(g: Tensor, ys: list[Tensor], index: int) -> Tensor:
+    """Giles 2008, section 3.1; eigenvectors of equal eigenvalues count as fixed."""
+    values, vectors = ys
+    if index == 0:
+        inner = _diagonal_matrix(cast(g, vectors.dtype))
+    else:
+        inner = matmul(_adjoint(vectors), g) * cast(_gaps(values), vectors.dtype)
+    return matmul(vectors, matmul(inner, _adjoint(vectors)))
+
+
+def _svd_rule(g: Tensor, ys: list[Tensor], index: int, full_matrices: bool) -> Tensor:
+    """Wan and Zhang 2019, arXiv:1909.02659; vectors of equal singular values count as fixed."""
+    u, s, vh = ys
+    if full_matrices and u.shape[-1] != vh.shape[-2]:
+        raise GradientError("svd: full_matrices=True has no gradient for matrices that are not square; pass False")
+    if index == 1:
+        return matmul(u * expand_dims(cast(g, u.dtype), axis=-2), vh)
+    scale = cast(expand_dims(where(s == 0, 0, 1 / where(s == 0, 1, s)), axis=-2), u.dtype)
+    columns, gaps = cast(expand_dims(s, axis=-2), u.dtype), cast(_gaps(s * s), u.dtype)
+    if index == 0:
+        projected = matmul(_adjoint(u), g)
+        skew = projected - _adjoint(projected)
+        inner = skew * gaps * columns + _diagonal_matrix(diagonal(skew)) * scale * 0.5
+        return matmul(matmul(u, inner) + (g - matmul(u, projected)) * scale, vh)
+    v, g = _adjoint(vh), _adjoint(g)
+    projected = matmul(vh, g)
+    inner = matrix_transpose(columns) * (projected - _adjoint(projected)) * gaps
+    return matmul(u, matmul(inner, vh) + _adjoint((g - matmul(v, projected)) * scale))
+
+
+def _slogdet_rule(g: Tensor, ys: list[Tensor], index: int, x: Tensor) -> Tensor:
+    """The logarithm's gradient is the inverse; a real sign is flat, a complex one turns."""
+    inverse = matrix_transpose(inv(x))
+    if index == 1:
+        return expand_dims(cast(g, x.dtype), axis=(-2, -1)) * inverse
+    if x.dtype not in CATEGORIES["complex floating-point"]:
+        return zeros_like(inverse)
+    return expand_dims(-1j * imag(g * ys[0]), axis=(-2, -1)) * inverse
 
 
 __all__ = public_names(vars())

@@ -136,6 +136,14 @@ def _complex(real: Any, imaginary: Any, dtype: Any = None) -> Any:
     return made
 
 
+def sign(x: Any, /) -> Any:
+    """Complex numbers on the unit circle, 0 at 0, and silent where that divides."""
+    if not numpy.iscomplexobj(x):
+        return numpy.sign(x)
+    magnitude = numpy.abs(x)
+    return numpy.where(magnitude == 0, 0, x / numpy.where(magnitude == 0, 1, magnitude)).astype(x.dtype, copy=False)
+
+
 def tanh(x: Any, /) -> Any:
     """At a complex infinity the imaginary part is a zero of the sign of the argument's."""
     result = numpy.tanh(x)

@@ -1,8 +1,9 @@
 """What an op is, the registry of all ops, and how a rule says what it keeps.
 
 A rule is a function whose parameters say what it needs, from a fixed vocabulary: `g` the incoming gradient, `y` the
-output, `x` or `x1`, `x2`... the inputs, `xs` all of them, `x_shape` and `x_dtype` of the input it is for, `position`
-which input that is; any other name is an attribute of the call. What a rule does not name is not kept in memory.
+output, or `ys` all of several and `index` which of them `g` belongs to, `x` or `x1`, `x2`... the inputs, `xs` all of
+them, `x_shape` and `x_dtype` of the input it is for, `position` which input that is; any other name is an attribute of
+the call. What a rule does not name is not kept in memory.
 """
 
 from __future__ import annotations
@@ -161,6 +162,10 @@ def _keeper(name: str) -> Keeper:
     if name == "y":
         # A node that held its own output would be a cycle; the walk puts the node in.
         return lambda inputs, position, attributes, output: _save(output, _graph.ITSELF)
+    if name == "ys":
+        return lambda inputs, position, attributes, output: [_save(part, i) for i, part in enumerate(output)]
+    if name == "index":
+        return lambda inputs, position, attributes, output: _graph.INDEX
     if name == "x":
         return lambda inputs, position, attributes, output: _save(inputs[position], inputs[position]._node)
     if name in ("x1", "x2", "x3"):

@@ -189,6 +189,12 @@ def _of_positive(name: str, pick: Callable[[Any], Any] = lambda result: result, 
     )
 
 
+def _projector(linalg: Any, x: Any) -> Any:
+    """What the singular vectors of a matrix that is not square agree on, whatever their signs."""
+    u, s, vh = linalg.svd(x, full_matrices=False)
+    return (u / (1 + s[..., None, :])) @ vh
+
+
 def _transforms(**extra: Any) -> list[Case]:
     return [Case(((6,),), kwargs=extra), Case(((3, 4),), kwargs={"axis": 0, "n": 5, "norm": "ortho"})]
 
@@ -281,7 +287,10 @@ CASES: dict[str, list[Case]] = {
         Case(((3, 4),), kwargs={"offset": 2}),
     ],
     "linalg.eig": [_of_positive("eig", lambda result: abs(result[0]).sum(axis=-1))],
-    "linalg.eigh": [_of_positive("eigh", lambda result: result[0])],
+    "linalg.eigh": [
+        _of_positive("eigh", lambda result: result[0]),
+        _of_positive("eigh", lambda result: abs(result[1])),
+    ],
     "linalg.eigvals": [_of_positive("eigvals", lambda result: abs(result).sum(axis=-1))],
     "linalg.eigvalsh": [_of_positive("eigvalsh")],
     "linalg.inv": [_of_positive("inv")],
@@ -289,7 +298,10 @@ CASES: dict[str, list[Case]] = {
         _of_positive("qr", lambda result: abs(result[1])),
         _of_positive("qr", lambda result: result[0] @ result[1]),
     ],
-    "linalg.slogdet": [_of_positive("slogdet", tuple)],
+    "linalg.slogdet": [
+        _of_positive("slogdet", lambda result: result[1]),
+        _of_positive("slogdet", lambda result: result[0]),
+    ],
     "linalg.solve": [
         Case(
             ((2, 3, 3), (3, 2)),
@@ -302,7 +314,19 @@ CASES: dict[str, list[Case]] = {
             reference=lambda a, b: numpy.linalg.solve(_positive(a), b),
         ),
     ],
-    "linalg.svd": [_of_positive("svd", lambda result: result[1]), _of_positive("svd", lambda result: abs(result[0]))],
+    "linalg.svd": [
+        _of_positive("svd", lambda result: result[1]),
+        _of_positive("svd", lambda result: abs(result[0])),
+        _of_positive("svd", lambda result: abs(result[2])),
+        *(
+            Case(
+                ((2, *shape),),
+                call=functools.partial(_projector, rustorch.linalg),
+                reference=functools.partial(_projector, reference_namespace.linalg),
+            )
+            for shape in ((4, 2), (2, 4))
+        ),
+    ],
     "linalg.svdvals": [_of_positive("svdvals")],
     "log_softmax": [
         Case(((3, 4),), reference=lambda x: numpy.log(_softmax(x))),
