@@ -124,24 +124,24 @@ def _shortcut_and_road(op: Op) -> tuple[Callable[[Tensor, Any], Any], Callable[[
     def operate(x1: Tensor, x2: Any) -> Any:
         # One device and dtype, nobody records, nobody watches. Written out, for a call is a tenth of a small addition.
         kind = type(x2)
-        if kind is Tensor:
-            key = x1._key
-            if key is x2._key and x1._node is None and x2._node is None and _dispatch.watchers is None:
-                try:
-                    native = bound[key](x1._array, x2._array)
-                except Exception as error:
-                    if key not in bound:
-                        op.bind(key)
-                        return operate(x1, x2)
-                    raise _dispatch.explained(op, (x1, x2), error) from error
-                if keeps_dtype and type(native) is key.array_type:
-                    made = Tensor()
-                    made._array = native
-                    made._key = key
-                    made._node = None
-                    return made
-                return wrap(native, key.device)
-        elif kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
+        if kind is Tensor and (key := x1._key) is x2._key:
+            if x1._node is not None or x2._node is not None or _dispatch.watchers is not None:
+                return _dispatch.call(op, (x1, x2), {})
+            try:
+                native = bound[key](x1._array, x2._array)
+            except Exception as error:
+                if key not in bound:
+                    op.bind(key)
+                    return operate(x1, x2)
+                raise _dispatch.explained(op, (x1, x2), error) from error
+            if keeps_dtype and type(native) is key.array_type:
+                made = Tensor()
+                made._array = native
+                made._key = key
+                made._node = None
+                return made
+            return wrap(native, key.device)
+        if kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
             key = x1._key
             try:
                 return wrap((bound.get(key) or op.bind(key))(x1._array, x2), key.device)
