@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from rustorch_core import __version__, _mutation, _plugins
+from rustorch_core._arrangement_functions import *
 from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
 from rustorch_core._axes import broadcast_shapes
+from rustorch_core._calculus_functions import *
+from rustorch_core._comparison_functions import *
 from rustorch_core._constants import e, inf, nan, newaxis, pi
 from rustorch_core._creation_functions import *
 from rustorch_core._data_type_functions import *
 from rustorch_core._data_type_functions import __array_namespace_info__
 from rustorch_core._data_types import (
     bfloat16,
+    bool_,
     complex64,
     complex128,
     float16,
@@ -39,18 +43,34 @@ from rustorch_core._elementwise_functions import *
 from rustorch_core._indexing_functions import *
 from rustorch_core._linear_algebra_functions import *
 from rustorch_core._manipulation_functions import *
+from rustorch_core._nan_functions import *
 from rustorch_core._neural_functions import *
+from rustorch_core._product_functions import *
+from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
-    from rustorch import data, errors, fft, io, linalg, nn, optim, profiler, random
+    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
 
 __array_api_version__ = "2025.12"
 
-_SUBMODULES = ("data", "errors", "fft", "io", "linalg", "nn", "optim", "plugins", "profiler", "random")
+_SUBMODULES = (
+    "data",
+    "errors",
+    "fft",
+    "io",
+    "lib",
+    "linalg",
+    "nn",
+    "optim",
+    "plugins",
+    "profiler",
+    "random",
+    "special",
+)
 
 
 def __getattr__(name: str) -> _Any:

@@ -2,4 +2,5 @@
 
 from rustorch_core._linear_algebra_extension import *  # noqa: F403
 from rustorch_core._linear_algebra_functions import matmul, tensordot, vecdot  # noqa: F401
+from rustorch_core._linear_algebra_more import *  # noqa: F403
 from rustorch_core._manipulation_functions import matrix_transpose  # noqa: F401

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
@@ -66,7 +67,16 @@ def unary(
     **facts: Any,
 ) -> UnaryFunction:
     """State an elementwise op of one array; `facts` are those of `Op`."""
-    op = Op(name, category, () if rule is None else (rule,), summary=summary, operator=operator, kind="unary", **facts)
+    op = Op(
+        name,
+        category,
+        () if rule is None else (rule,),
+        summary=summary,
+        operator=operator,
+        kind="unary",
+        home=_caller(),
+        **facts,
+    )
     bound = op.bound
 
     def function(x: Tensor, /) -> Tensor:
@@ -97,7 +107,7 @@ def binary(
     **facts: Any,
 ) -> BinaryFunction:
     """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
-    op = Op(name, category, rules or (), summary=summary, operator=operator, kind="binary", **facts)
+    op = Op(name, category, rules or (), summary=summary, operator=operator, kind="binary", home=_caller(), **facts)
     operate, on_the_road = _shortcut_and_road(op)
 
     def function(x1: Any, x2: Any, /) -> Tensor:
@@ -223,10 +233,22 @@ def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any
     return assign
 
 
+def _caller() -> str:
+    """The module that states an op."""
+    name: str = sys._getframe(2).f_globals["__name__"]
+    return name
+
+
 def public_names(module: dict[str, Any]) -> list[str]:
     """What a chapter defines for users: its own public functions and classes, not what it imports."""
-    homes = (PUBLIC, module["__name__"])
-    return [name for name, value in module.items() if name[0] != "_" and getattr(value, "__module__", None) in homes]
+    return [name for name, value in module.items() if name[0] != "_" and _home(value) == module["__name__"]]
+
+
+def _home(value: Any) -> str | None:
+    """The module that defines a function or class, or states its op."""
+    stated = getattr(value, "op", None)
+    home: str | None = stated.home if isinstance(stated, Op) else getattr(value, "__module__", None)
+    return home
 
 
 def is_operand(other: Any) -> bool:
@@ -297,7 +319,7 @@ def op(
     """
 
     def decorate(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
-        stated = Op(name, category, rules, **facts)
+        stated = Op(name, category, rules, home=prepare.__module__, **facts)
         prepare.__annotations__["return"] = "Tensor"  # what `help` shows
 
         @functools.wraps(prepare)
@@ -350,7 +372,7 @@ def composition(
             values = {**dict(zip(input_names, inputs, strict=True)), **attributes}
             return compose(*[values.pop(each) for each in by_position], **values)
 
-        stated = Op(name, category, rules, compose=run, **facts)
+        stated = Op(name, category, rules, compose=run, home=compose.__module__, **facts)
 
         required = [each for each in names if defaults[each] is inspect.Parameter.empty]
 

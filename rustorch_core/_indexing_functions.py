@@ -65,7 +65,7 @@ def _is_basic(key: tuple[Any, ...]) -> bool:
 
 
 @op(
-    "getitem",
+    "getitem_advanced",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=lambda xp, x, key: x[key],
@@ -76,7 +76,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
 
 
 @op(
-    "view",
+    "getitem",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=lambda xp, x, key: x[key],

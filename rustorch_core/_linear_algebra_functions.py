@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
-from rustorch_core._define import PUBLIC, Prepared, attach, op, promoted, public_names
+from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj
 from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
@@ -62,7 +62,6 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     return squeeze(_matmul(rows, columns), axis=(-2,) * (len(first) == 1) + (-1,) * (len(second) == 1))
 
 
-matmul.__module__ = PUBLIC
 _matmul.op.function = matmul  # type: ignore[attr-defined]
 
 

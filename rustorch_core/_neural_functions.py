@@ -22,7 +22,7 @@ from rustorch_core._elementwise_functions import (
     copysign,
     exp,
     log,
-    logaddexp,
+    log1p,
     maximum,
     sqrt,
     square,
@@ -134,7 +134,7 @@ softplus = unary(
     "real floating-point",
     lambda g, x: g * sigmoid(x),
     "log(1 + exp(x)) without overflow",
-    compose=lambda x: logaddexp(x, x * 0),
+    compose=lambda x: maximum(x, 0) + log1p(exp(-abs(x))),
     reference=lambda x: numpy.log1p(numpy.exp(x)),
 )
 

@@ -42,6 +42,7 @@ class Op:
         takes_list: whether the native function takes its arrays as one list.
         reference: the same function in NumPy, for the value test; default: NumPy's of that name.
         keeps_dtype: whether the result has the dtype of the inputs, for every dtype of the category.
+        home: the module that states it.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Op:
         "compose",
         "domain",
         "function",
+        "home",
         "is_view",
         "keeps_dtype",
         "kind",
@@ -83,6 +85,7 @@ class Op:
         keeps_dtype: bool = False,
         operator: str | None = None,
         kind: str = "general",
+        home: str = "",
     ) -> None:
         if category not in CATEGORIES:
             raise ValueError(f"op {name}: {category!r} is no category; there are: {', '.join(CATEGORIES)}")
@@ -102,6 +105,7 @@ class Op:
         self.keeps_dtype = keeps_dtype
         self.operator = operator
         self.kind = kind
+        self.home = home
         self.function: Callable[..., Any] | None = None
         self.when_bound: Callable[[], None] | None = None
         self._keepers = [None if rule is None else tuple(map(_keeper, _parameters(rule)[1:])) for rule in self.rules]

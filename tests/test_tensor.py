@@ -60,7 +60,10 @@ def test_a_tensor_is_hashed_by_identity() -> None:
     assert {x: 1}[x] == 1
 
 
-@pytest.mark.parametrize("name", [name for name, op in REGISTRY.items() if op.kind in ("unary", "binary")])
+ELEMENTWISE = [name for name, op in REGISTRY.items() if op.kind in ("unary", "binary") and "." not in name]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_ops_are_methods(name: str) -> None:
     assert getattr(rt.Tensor, name) is getattr(rt, name)
 

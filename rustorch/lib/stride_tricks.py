@@ -1,0 +1,3 @@
+"""Windows that slide over a tensor."""
+
+from rustorch_core._window_functions import *  # noqa: F403
