@@ -101,13 +101,18 @@ def _check(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise OperandError(f"save: {name!r} is a {type(tensor).__name__}, expected a tensor")
-        if not isinstance(name, str) or name == _METADATA:
+        if not _is_text(name) or name == _METADATA:
             raise OperandError(f"save: {name!r} cannot name a tensor; expected a string other than {_METADATA!r}")
         if tensor.dtype.name not in _NAMES_IN_FORMAT:
             raise OperandError(f"save: {name!r} has dtype {tensor.dtype}, which safetensors files cannot hold")
     for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str):
+        if not _is_text(key) or not _is_text(value):
             raise OperandError(f"save: metadata {key!r}: {value!r} is no pair of strings; convert it with str or json")
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a string that a reader of the file gets back: half a surrogate pair has no UTF-8."""
+    return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
 def _header(ordered: list[tuple[str, Tensor]], metadata: Mapping[str, str]) -> bytes:

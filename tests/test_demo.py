@@ -1,6 +1,7 @@
 """The main job, as a user runs it: train, leave a folder, predict from it; and what goes wrong says so in one line."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -71,7 +72,9 @@ def test_same_seed_same_numbers(place: Path) -> None:
     (first, first_weights), (second, second_weights) = (short(place, name, seed=7) for name in ("one", "two"))
     assert first_weights == second_weights
     assert [first[key] for key in ("accuracy", "loss", "seed")] == [second[key] for key in ("accuracy", "loss", "seed")]
-    _, other_weights = short(place, "three", seed=8)
+    # Into the folder of the first: a run may be written again.
+    other, other_weights = short(place, "one", seed=8)
+    assert other["seed"] == 8
     assert other_weights != first_weights
 
 
@@ -118,6 +121,25 @@ def test_weights_of_another_run_are_told(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"program": "another"},
+        {"program": "rustorch demo", "seed": "0", "hidden": "64"},
+        {"program": "rustorch demo", "seed": "0", "hidden": "9" * 12},
+        {"program": "rustorch demo", "seed": "-1", "hidden": "128"},
+    ],
+)
+def test_weights_of_another_program_are_told(run: Path, tmp_path: Path, metadata: dict[str, str]) -> None:
+    folder = broken(run, tmp_path / "other", "model.safetensors", b"")
+    rt.io.save(rt.io.load(run / "model.safetensors"), folder / "model.safetensors", metadata=metadata)
+    done = rustorch("predict", folder, cwd=tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "model.safetensors" in done.stderr
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["predict", "nowhere"],
@@ -136,3 +158,48 @@ def test_bad_arguments_are_one_clear_line(arguments: list[str], tmp_path: Path) 
     assert len(done.stderr.splitlines()) == 1
     assert done.stderr.startswith("rustorch: ")
     assert (tmp_path / "not_a_run" / "precious").read_text() == "keep"
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rustorch.cli import demo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo.time, "strftime", lambda form: "demo-20300101-120000")
+    names = [demo._new_folder().name for _ in range(3)]
+    assert names == ["demo-20300101-120000", "demo-20300101-120000-2", "demo-20300101-120000-3"]
+
+
+def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from rustorch.cli import demo, digits
+
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(digits, "train", interrupt)
+    assert CliRunner().invoke(demo.demo).exit_code == 1
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_missing_packages_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from rustorch.cli import demo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for command, arguments in ((demo.demo, []), (demo.predict, ["."])):
+        done = CliRunner().invoke(command, arguments)
+        assert done.exit_code == 1
+        assert len(done.output.splitlines()) == 1
+        assert 'pip install "rustorch[demo]"' in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_kernels_it_says_what_to_do(place: Path) -> None:
+    command = [sys.executable, "-m", "rustorch", "demo", "--epochs", "1", "--output", str(place / "plain")]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "RUSTORCH_AUTOLOAD": "0"})
+    assert done.returncode == 0, done.stderr
+    assert "NumPy's own functions" in " ".join(done.stdout.split())

@@ -10,7 +10,7 @@ import pytest
 
 import rustorch as rt
 from rustorch_core._data_types import DTYPES
-from rustorch_core.errors import FileFormatError, FileWriteError, OperandError
+from rustorch_core.errors import FileFormatError, FileReadError, FileWriteError, MissingFileError, OperandError
 
 KEPT = [name for name in DTYPES if name != "complex128"]
 
@@ -49,6 +49,26 @@ def test_other_programs_read_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_file(tmp_path / "x")["x"], np.asarray([1.5, 2.5], np.float32))
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    metadata = {str(number): "Zahl \N{GREEK SMALL LETTER PI}" for number in range(20)}
+    for name in ("one", "two"):
+        rt.io.save({"b": rt.ones(3), "a": rt.zeros((), dtype="int8")}, tmp_path / name, metadata=metadata)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert rt.io.load_metadata(tmp_path / "one") == metadata
+    rt.io.save({}, tmp_path / "empty")
+    assert rt.io.load_metadata(tmp_path / "empty") == {}
+    assert rt.io.load(tmp_path / "empty") == {}
+
+
+@pytest.mark.parametrize("text", [3, "\ud800"])
+def test_names_and_metadata_are_text(text: object, tmp_path: Path) -> None:
+    with pytest.raises(OperandError, match="cannot name a tensor"):
+        rt.io.save({text: rt.ones(1)}, tmp_path / "x")  # type: ignore[dict-item]
+    with pytest.raises(OperandError, match="no pair of strings"):
+        rt.io.save({"x": rt.ones(1)}, tmp_path / "x", metadata={"key": text})  # type: ignore[dict-item]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_kept_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(OperandError, match="complex128"):
         rt.io.save({"x": rt.asarray(1j, dtype="complex128")}, tmp_path / "x")
@@ -76,8 +96,12 @@ def test_random_bytes_say_so(seed: int, tmp_path: Path) -> None:
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError) as missing:
         rt.io.load(tmp_path / "nothing")
+    assert isinstance(missing.value, MissingFileError)
+    assert str(tmp_path / "nothing") in str(missing.value)
+    with pytest.raises(FileReadError, match="cannot be read"):
+        rt.io.load(tmp_path)
     with pytest.raises(FileWriteError, match="was not written"):
         rt.io.save({"x": rt.ones(1)}, tmp_path / "no folder" / "x")
     (tmp_path / "file").write_text("")
@@ -139,3 +163,33 @@ def test_a_name_without_a_folder_and_the_usual_permissions(tmp_path: Path, monke
     rt.io.save({"x": rt.ones(1)}, "x")
     (tmp_path / "y").touch()
     assert os.stat("x").st_mode == os.stat("y").st_mode
+
+
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.touch()
+    path.chmod(0o600)
+    rt.io.save({"x": rt.ones(1)}, path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileWriteError, match="no file"):
+        rt.io.save({"x": rt.ones(1)}, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_failure_at_the_very_end_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileWriteError, match="No space left on device"):
+        rt.io.save({"x": rt.ones(1)}, path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import math
 import platform
+import textwrap
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -101,13 +102,12 @@ class Clock:
 
 
 def _require(*packages: str) -> None:
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise click.ClickException(
-                f'the demo needs scikit-learn and matplotlib ({error}); run: pip install "rustorch[demo]"'
-            ) from error
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise click.ClickException(
+            f"the demo needs scikit-learn and matplotlib, and {' and '.join(missing)} cannot be found; "
+            'run: pip install "rustorch[demo]"'
+        )
 
 
 # What is printed
@@ -117,7 +117,7 @@ def _describe(device: rt.Device, name: str | None) -> None:
     why = f"--device {name}" if name else _devices.decided_by()
     click.echo(f"RusTorch {rt.__version__} learns to read handwritten digits.\n")
     click.echo(f"{'Device':10}{device} ({why})")
-    click.echo(f"{'Kernels':10}{_kernels(device)}")
+    click.echo(textwrap.fill(f"{'Kernels':10}{_kernels(device)}", 100, subsequent_indent=" " * 10))
 
 
 def _kernels(device: rt.Device) -> str:
@@ -136,14 +136,14 @@ def _kernels(device: rt.Device) -> str:
         return "; ".join(f"{plugin}: {', '.join(ops)}" for plugin, ops in names.items())
     if not device.shares_host_memory:
         return f"none of plugins; every op runs on the functions of {device} itself"
-    return f"none of plugins, NumPy's own functions ({_why_not_simd()})"
+    return f"none of plugins; every op runs on NumPy's own functions. {_what_to_do()}"
 
 
-def _why_not_simd() -> str:
+def _what_to_do() -> str:
     for record in _plugins.records:
-        if record.distribution == "rustorch-simd":
+        if record.distribution == "rustorch-simd" and record.state != "loaded":
             return f"rustorch_simd is {record.state}: {record.reason}"
-    return "for faster ones install a C compiler, then: pip install ./plugins/rustorch_simd"
+    return "For faster ones install a C compiler, then: pip install ./plugins/rustorch_simd"
 
 
 def _followed(rounds: Iterator[Epoch], total: int) -> list[Epoch]:
@@ -335,9 +335,12 @@ def _facts_of_run(path: Path) -> tuple[int, int]:
     try:
         if kept["program"] != PROGRAM:
             raise ValueError(f"program is {kept['program']!r}")
-        return int(kept["seed"]), int(kept["hidden"])
+        seed, hidden = int(kept["seed"]), int(kept["hidden"])
+        if seed < 0 or not 0 < hidden < 2**16:
+            raise ValueError(f"seed is {seed}, hidden is {hidden}")
     except (KeyError, ValueError) as error:
         raise FileFormatError(f"{path} was not written by `{PROGRAM}` ({error}); run the demo again") from error
+    return seed, hidden
 
 
 def _load_weights(model: rt.nn.Module, path: Path, device: rt.Device) -> None:

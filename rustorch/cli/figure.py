@@ -54,6 +54,7 @@ def draw(file: IO[bytes], epochs: Sequence[Epoch], held_out: Digits) -> None:
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
         figure = Figure(figsize=(11, 8), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
+        figure.get_layout_engine().set(rect=(0.008, 0.01, 0.984, 0.98))
         above, below = figure.subfigures(2, 1, height_ratios=(1, 1.05), hspace=0.04)
         _draw_curves(above, epochs)
         _draw_digits(below, epochs[-1], held_out)
@@ -82,8 +83,9 @@ def _set_limits(loss: Axes, accuracy: Axes, last: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for axes in (loss, accuracy):
-        axes.set_xlim(1 - 0.02 * last, last + 0.02 * last)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(0.5, last + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.margins(y=0.08)
     loss.set_ylim(bottom=0)
     accuracy.set_ylim(top=100.4)
 
@@ -101,32 +103,36 @@ def _draw_digits(figure: SubFigure, epoch: Epoch, held_out: Digits) -> None:
 
 
 def _wrong_first(predictions: Sequence[int], classes: Sequence[int]) -> list[int | None]:
-    """Which digits to show: wrong ones, at most half, then right ones from everywhere; None for an empty place."""
+    """Which digits to show: wrong ones, at most half of all, then right ones; None for an empty place."""
     places = ROWS * COLUMNS
-    wrong = [i for i, (ours, true) in enumerate(zip(predictions, classes, strict=True)) if ours != true]
-    right = [i for i, (ours, true) in enumerate(zip(predictions, classes, strict=True)) if ours == true]
-    shown: list[int | None] = [*wrong[: places // 2]]
-    free = places - len(shown)
-    shown += [right[i * len(right) // free] for i in range(free)] if len(right) >= free else right
-    return shown + [None] * (places - len(shown))
+    is_right = [ours == true for ours, true in zip(predictions, classes, strict=True)]
+    wrong = _spread([i for i, right in enumerate(is_right) if not right], places // 2)
+    right = _spread([i for i, right in enumerate(is_right) if right], places - len(wrong))
+    shown = [*wrong, *right]
+    return [*shown, *[None] * (places - len(shown))]
+
+
+def _spread(candidates: Sequence[int], count: int) -> list[int]:
+    """So many of the candidates, from everywhere among them; all where there are not more."""
+    count = min(count, len(candidates))
+    return [candidates[i * len(candidates) // count] for i in range(count)]
 
 
 def _draw_digit(axes: Axes, image: Any, prediction: int, true: int) -> None:
+    from matplotlib.patches import Rectangle
+
     axes.imshow(image, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     if prediction == true:
         axes.set_title(str(prediction), loc="center", fontsize=10, fontweight="normal", pad=3)
         return
     axes.set_title(f"{prediction} \N{NOT EQUAL TO} {true}", loc="center", fontsize=10, color=WRONG, pad=3)
     frame = {"fill": False, "edgecolor": WRONG, "linewidth": 2, "transform": axes.transAxes, "clip_on": False}
-    from matplotlib.patches import Rectangle
-
     axes.add_patch(Rectangle((0, 0), 1, 1, **frame))
 
 
 def _title(epoch: Epoch) -> str:
     total = len(epoch.held_out.predictions)
     wrong = total - epoch.held_out.correct
-    verdict = (
-        f"{wrong} of {total} wrong, shown first in red as read \N{NOT EQUAL TO} true" if wrong else "all of them right"
-    )
-    return f"Held-out digits and what was read: {verdict}"
+    if wrong == 0:
+        return f"Held-out digits and what was read: all {total} are right"
+    return f"Held-out digits and what was read: {wrong} of {total} wrong, in red as read \N{NOT EQUAL TO} true"
