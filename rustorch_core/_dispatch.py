@@ -77,7 +77,8 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     function = op.bound.get(key) or op.bind(key)
     if tracked and op.compose is not None and not op.rules and op.served[key] == "composition":
         return op.compose(*inputs, **attributes)
-    tokens = [before(op, inputs, attributes) for before, _ in watchers] if watchers else None
+    watching = watchers  # who is there when the op begins is told of its end
+    tokens = [before(op, inputs, attributes) for before, _ in watching] if watching else []
     try:
         result = function(*arrays, **attributes)
     except Exception as error:
@@ -90,8 +91,8 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
         _note_view(op, x, attributes, output)
     if tracked:
         _graph.record(op, inputs, attributes, output)
-    if tokens is not None:
-        for (_, after), token in zip(watchers or (), tokens, strict=False):
+    if watching:
+        for (_, after), token in zip(watching, tokens, strict=True):
             after(op, inputs, attributes, output, token)
     return output
 

@@ -120,7 +120,7 @@ def floor_divide(x1: Any, x2: Any, /) -> Any:
 def expm1(x: Any, /) -> Any:
     """Complex infinities, NaN and zeros have the parts that C99 gives to exp, less one."""
     result = numpy.expm1(x)
-    if numpy.iscomplexobj(result):
+    if result.dtype.kind == "c":
         real, imaginary = numpy.real(x), numpy.imag(x)
         is_real, is_wild = imaginary == 0, ~numpy.isfinite(imaginary)
         result = numpy.where(is_real, _complex(numpy.expm1(real) + 0.0, imaginary), result)
@@ -138,7 +138,7 @@ def _complex(real: Any, imaginary: Any, dtype: Any = None) -> Any:
 
 def sign(x: Any, /) -> Any:
     """Complex numbers on the unit circle, 0 at 0, and silent where that divides."""
-    if not numpy.iscomplexobj(x):
+    if x.dtype.kind != "c":
         return numpy.sign(x)
     magnitude = numpy.abs(x)
     return numpy.where(magnitude == 0, 0, x / numpy.where(magnitude == 0, 1, magnitude)).astype(x.dtype, copy=False)
@@ -147,7 +147,7 @@ def sign(x: Any, /) -> Any:
 def tanh(x: Any, /) -> Any:
     """At a complex infinity the imaginary part is a zero of the sign of the argument's."""
     result = numpy.tanh(x)
-    if numpy.iscomplexobj(result):
+    if result.dtype.kind == "c":
         real, imaginary = numpy.real(x), numpy.imag(x)
         limit = _complex(numpy.copysign(1.0, real), numpy.copysign(0.0, imaginary), result.dtype)
         result = numpy.where(numpy.isinf(real) & numpy.isfinite(imaginary), limit, result)

@@ -163,3 +163,22 @@ def test_results_are_the_same_under_the_watch() -> None:
 def test_an_unknown_sink_leaves_no_watch() -> None:
     with pytest.raises(ArgumentError, match="no plugin brings a sink 'nowhere'"), profiler.profile(sink="nowhere"):
         pass
+
+
+def test_a_watch_that_begins_inside_an_op_hears_only_of_later_ones() -> None:
+    ended: list[str] = []
+    begun: list[object] = []
+
+    def begin_another(op: object, inputs: object, attributes: object) -> None:
+        if not begun:
+            begun.append(profiler.watch(lambda *started: "token", lambda op, i, a, o, token: ended.append(token)))
+
+    undo = profiler.watch(begin_another, lambda *finished: None)
+    try:
+        rt.ones(2) + rt.ones(2)
+        assert ended == []
+        rt.ones(2) + rt.ones(2)
+        assert ended == ["token"]
+    finally:
+        undo()
+        begun[0]()  # type: ignore[operator]
