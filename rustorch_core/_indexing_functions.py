@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy
 
+from rustorch_core import _native_indexing
 from rustorch_core._axes import one_axis
 from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import Prepared, attach, op, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._manipulation_functions import broadcast_to, reshape
+from rustorch_core._native_indexing import is_basic
 from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import IndexingError, OperandError, ShapeError
 
@@ -59,16 +61,11 @@ def _native_part(part: Any, x: Tensor) -> Any:
         ) from None
 
 
-def _is_basic(key: tuple[Any, ...]) -> bool:
-    """Whether a key is made of integers, slices, `...` and None alone, so that it gives a view."""
-    return all(each is None or each is Ellipsis or isinstance(each, (int, slice)) for each in key)
-
-
 @op(
     "getitem_advanced",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
-    native=lambda xp, x, key: x[key],
+    native=_native_indexing.get,
     method=False,
 )
 def _get(x: Tensor, /, key: Any) -> Prepared:
@@ -79,7 +76,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     "getitem",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
-    native=lambda xp, x, key: x[key],
+    native=_native_indexing.get,
     is_view=True,
     method=False,
 )
@@ -90,7 +87,7 @@ def _view(x: Tensor, /, key: Any) -> Prepared:
 def _getitem(x: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy for tensors, lists and arrays."""
     native = _native_key(key, x)
-    if _is_basic(native):
+    if is_basic(native):
         return _view(x, native)
     return _get(x, native if x._node is None else _kept_key(x, native))
 
@@ -98,37 +95,18 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
 def _kept_key(x: Tensor, key: tuple[Any, ...]) -> tuple[Any, ...]:
     """A key for the graph to keep: copies of its arrays, so that a later write into an index changes no gradient."""
     copy = x._key.namespace.asarray
-    return tuple([part if _is_basic((part,)) else copy(part, copy=True) for part in key])
+    return tuple([part if is_basic((part,)) else copy(part, copy=True) for part in key])
 
 
 @op(
     "scatter",
     "all",
     lambda g, key: _get(g, key),
-    native=lambda xp, g, shape, key: _native_scatter(xp, g, shape, key),
+    native=_native_indexing.scattered,
     method=False,
 )
 def _scatter(g: Tensor, /, shape: tuple[int, ...], key: Any) -> Prepared:
     return (g,), {"shape": shape, "key": key}
-
-
-def _native_scatter(xp: Any, g: Any, shape: tuple[int, ...], key: Any) -> Any:
-    """Zeros of a shape with `g` added at the key, in which places may repeat."""
-    result = xp.zeros(shape, dtype=g.dtype)
-    if _is_basic(key):
-        places = tuple(part for part in key if part is not None)
-        result[places] = xp.reshape(g, result[places].shape)
-    elif hasattr(xp, "index_add"):
-        xp.index_add(result, key, g)
-    else:
-        # The standard cannot add to repeated places: number the places, and let a one-hot product add them up.
-        size = 1
-        for length in shape:
-            size *= length
-        places = xp.reshape(xp.reshape(xp.arange(size), shape)[key], (-1,))
-        chosen = xp.astype(xp.expand_dims(xp.arange(size), axis=1) == xp.expand_dims(places, axis=0), g.dtype)
-        result = xp.reshape(chosen @ xp.reshape(g, (-1,)), shape)
-    return result
 
 
 attach("__getitem__", _getitem)

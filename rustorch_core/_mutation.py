@@ -13,9 +13,10 @@ from rustorch_core._creation_functions import arange, asarray, zeros
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
-from rustorch_core._indexing_functions import _get, _is_basic, _kept_key, _native_key
+from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
+from rustorch_core._native_indexing import is_basic, write, written
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
@@ -59,7 +60,7 @@ def _set(x: Tensor, /, value: Tensor, path: Path, key: Any) -> Prepared:
 
 def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> Any:
     try:
-        _follow_natively(xp, array, path)[key] = value
+        write(xp, _follow_natively(xp, array, path), key, value)
     except ValueError as error:
         if "read-only" in str(error):
             raise ArgumentError(f"in place: {error}; write into a .clone()") from error
@@ -70,12 +71,12 @@ def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> An
 def _last_written(g: Tensor, key: Any) -> Tensor:
     """The gradient of what was written: where places repeat, the last value stands and the others count for nothing."""
     gradient = _get(g, key)
-    if _is_basic(key):
+    if is_basic(key):
         return gradient
     with _graph.set_recording(False):
         numbers = reshape(arange(gradient.size, device=g.device), gradient.shape)
         places = zeros(g.shape, dtype=numbers.dtype, device=g.device)
-        places._array[key] = numbers._array
+        places._array = written(places._key.namespace, places._array, key, numbers._array)
         is_last = _get(places, key) == numbers
     return where(is_last, gradient, 0)
 

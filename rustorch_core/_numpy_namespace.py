@@ -23,9 +23,21 @@ def from_host(array: Any, index: int) -> Any:
     return numpy.array(array, order="C")
 
 
-def index_add(array: Any, key: Any, values: Any) -> None:
-    """Add values into an array at a key in which places may repeat; the standard has no function for it."""
+# NumPy's own indexing; see rustorch_core/_native_indexing.py.
+
+
+def index_get(array: Any, key: Any) -> Any:
+    return array[key]
+
+
+def index_set(array: Any, key: Any, value: Any) -> Any:
+    array[key] = value
+    return array
+
+
+def index_add(array: Any, key: Any, values: Any) -> Any:
     numpy.add.at(array, key, values)
+    return array
 
 
 # Reductions straight from the ufuncs: NumPy's functions of these names take a microsecond more to do the same. Core

@@ -1,0 +1,107 @@
+"""The two devices: array_api_strict's namespace, its arrays made a little stricter."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import array_api_strict
+
+from rustorch_core.plugin import Backend
+
+array_api_strict.set_array_api_strict_flags(api_version="2025.12")
+_Array = type(array_api_strict.zeros(()))
+
+#: What the arrays have for their users' comfort; data leave by DLPack alone.
+_BEYOND_THE_STANDARD = ("__array__", "__buffer__", "__iter__")
+_OPERATORS = (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+)
+_WRITING = ("__setitem__", *(f"__i{operator}__" for operator in _OPERATORS))
+
+
+def strict() -> Backend:
+    """Arrays that can be written."""
+    return Backend(namespace=_Namespace(array_api_strict, _adopting("StrictArray", _BEYOND_THE_STANDARD)))
+
+
+def frozen() -> Backend:
+    """Arrays that cannot be written: neither by themselves nor by the memory that they share with the host."""
+    adopt = _adopting("FrozenArray", (*_BEYOND_THE_STANDARD, *_WRITING))
+
+    def freeze(array: Any) -> None:
+        adopt(array)
+        array._array = array._array.view()
+        array._array.flags.writeable = False
+
+    return Backend(namespace=_Namespace(array_api_strict, freeze), writable=False)
+
+
+Adopt = Callable[[Any], None]
+
+
+def _adopting(name: str, refused: tuple[str, ...]) -> Adopt:
+    """What makes an array one of a class of that name, which lacks some methods."""
+    array_class = type(name, (_Array,), {"__slots__": ()})
+
+    def adopt(array: Any) -> None:
+        array.__class__ = array_class
+
+    for each, method in vars(_Array).items():
+        if isinstance(method, FunctionType):
+            setattr(array_class, each, _returning(adopt, method))
+    for each in refused:
+        setattr(array_class, each, _refusing(each))
+    return adopt
+
+
+def _returning(adopt: Adopt, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose results are adopted: array_api_strict's own return arrays of its own class."""
+
+    @functools.wraps(function)
+    def returning(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        for each in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(each, _Array):
+                adopt(each)
+        return result
+
+    return returning
+
+
+def _refusing(method: str) -> Callable[..., Any]:
+    def refusing(array: Any, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError(f"{type(array).__name__} has no {method}")
+
+    return refusing
+
+
+class _Namespace:
+    """A module of array_api_strict whose functions return adopted arrays."""
+
+    def __init__(self, module: ModuleType, adopt: Adopt) -> None:
+        self._module = module
+        self._adopt = adopt
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        if isinstance(value, ModuleType):
+            value = _Namespace(value, self._adopt)
+        elif isinstance(value, FunctionType):
+            value = _returning(self._adopt, value)
+        setattr(self, name, value)
+        return value
