@@ -1,7 +1,8 @@
 """Which tensors share memory, by which views, and what the graph saved of it.
 
 What a backward pass keeps is kept as it was: before memory is written, whatever the graph saved of it is replaced by a
-copy. Nothing is copied when nothing was saved.
+copy. Nothing is copied when nothing was saved. A stranger who shares memory writes unseen, so for as long as there is
+one, the graph saves copies.
 
 The views of a tensor know the way from it to them, a path of view ops, so that after a recorded write each can be
 derived anew from what was written into.
@@ -26,13 +27,26 @@ Path = tuple[tuple["Op", Mapping[str, Any]], ...]
 
 
 class Buffer:
-    """One piece of memory: what the graph saved of it, and the memory records of all who hold it."""
+    """One piece of memory: what the graph saved of it, the memory records of all who hold it, and its strangers.
 
-    __slots__ = ("holders", "savers")
+    A stranger is known by its loan, or is None where nobody can tell when it lets go.
+    """
+
+    __slots__ = ("holders", "savers", "strangers")
 
     def __init__(self) -> None:
         self.savers: set[weakref.ref[Saved]] = set()
         self.holders: set[weakref.ref[Memory]] = set()
+        self.strangers: set[weakref.ref[_Loan] | None] | None = None
+
+
+class _Loan:
+    """What stands between memory and an array over it: it lives as long as that, or any view of it."""
+
+    __slots__ = ("__array_struct__", "__weakref__")
+
+    def __init__(self, array: Any) -> None:
+        self.__array_struct__ = array.__array_struct__
 
 
 class Memory:
@@ -108,18 +122,57 @@ def add_detached(owner: Tensor, view: Tensor) -> Tensor:
 
 
 def is_shared(tensor: Tensor) -> bool:
-    """Whether another living tensor shares the memory."""
+    """Whether another living tensor, or a stranger, shares the memory."""
     memory = getattr(tensor, "_memory", None)
     if memory is None:
         return False
+    if memory.buffer.strangers:
+        return True
     others = [memory.base, *(reference for reference, _ in memory.views.values())] if memory.base is not None else []
     return len(memory.buffer.holders) > 1 or any(each() is not None and each() is not tensor for each in others)
 
 
 def remember(tensor: Tensor, saved: Saved) -> None:
     """Note that the graph keeps a tensor's values; forgotten by itself when the graph lets go of them."""
-    savers = memory_of(tensor).buffer.savers
-    savers.add(weakref.ref(saved, savers.discard))
+    buffer = memory_of(tensor).buffer
+    if buffer.strangers:
+        saved.array = tensor._key.namespace.asarray(saved.array, copy=True)
+    else:
+        buffer.savers.add(weakref.ref(saved, buffer.savers.discard))
+
+
+def exported(tensor: Tensor) -> Any:
+    """The tensor's native array for a stranger, who may write through it, until the stranger lets go of it."""
+    before_write(tensor)
+    if not tensor._key.device.shares_host_memory:
+        imported(tensor)
+        return tensor._array
+    loan = _Loan(tensor._array)
+    strangers = _strangers(tensor)
+    strangers.add(weakref.ref(loan, strangers.discard))
+    array: Any = numpy.asarray(loan)
+    return array if array.dtype == tensor._array.dtype else array.view(tensor._array.dtype)
+
+
+def imported(tensor: Tensor) -> None:
+    """Note that strangers may write through the tensor's memory from now on, unless nobody can."""
+    if _can_be_written(tensor._array):
+        before_write(tensor)
+        _strangers(tensor).add(None)
+
+
+def _can_be_written(array: Any) -> bool:
+    """Whether an array can be written: through itself, or through one that it is a view of."""
+    if not isinstance(array, numpy.ndarray):
+        return True
+    return array.flags.writeable or (isinstance(array.base, numpy.ndarray) and _can_be_written(array.base))
+
+
+def _strangers(tensor: Tensor) -> set[weakref.ref[_Loan] | None]:
+    buffer = memory_of(tensor).buffer
+    if buffer.strangers is None:
+        buffer.strangers = set()
+    return buffer.strangers
 
 
 def before_write(tensor: Tensor) -> None:
