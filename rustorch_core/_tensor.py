@@ -14,13 +14,14 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
-from rustorch_core._memory import Memory, add_detached, before_write
+from rustorch_core._memory import Memory, add_detached, exported
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
     ExportError,
     GradientError,
     OperandError,
+    RusTorchError,
     ScalarError,
 )
 
@@ -197,15 +198,18 @@ class Tensor:
             )
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
-        self._memory_is_exported()
         try:
-            return np.array(self._array, dtype=dtype, copy=copy)
-        except ValueError as error:
+            array: np.ndarray[Any, Any] = np.array(self._array, dtype=dtype, copy=copy)
+        except (TypeError, ValueError) as error:
             raise ArgumentError(f"__array__: {self.dtype} as {dtype}, copy={copy}: {error}") from error
+        return exported(self) if array is self._array else array
 
-    def _memory_is_exported(self) -> None:
-        """A stranger could write through what leaves here, so the graph takes its own copy of what it still needs."""
-        before_write(self)
+    def __buffer__(self, flags: int) -> memoryview:
+        """The memory for `memoryview(tensor)`, which asks for it from Python 3.12 on (PEP 688)."""
+        try:
+            return memoryview(self.__array__())  # type: ignore[arg-type]  # before Python 3.12 a buffer has no type
+        except (RusTorchError, ValueError) as error:
+            raise ExportError(f"{self.dtype} on {self.device} cannot be exported as a buffer: {error}") from error
 
     def __bool__(self) -> bool:
         return bool(self._scalar("bool"))
@@ -255,20 +259,18 @@ class Tensor:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """Hand the memory to another library (Array API: __dlpack__)."""
+        """Hand the memory to another library (Array API: __dlpack__); a copy where that library could not use it."""
+        from rustorch_core import _exchange
+
         if self.requires_grad:
             raise ExportError("a tensor that takes part in a gradient cannot be exported; call .detach() first")
-        self._memory_is_exported()
-        try:
-            return self._array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-        except (TypeError, ValueError, RuntimeError, BufferError) as error:
-            raise ExportError(f"{self.dtype} on {self.device} cannot be exported by DLPack: {error}") from error
+        return _exchange.capsule(self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.is_leaf:
             raise GradientError("pickling a computed tensor would lose its gradient; call .detach() first")
         values = self.device.to_host(self._array)
-        return _rebuild, (type(self), np.array(values), self.dtype.name, str(self.device), self.requires_grad)
+        return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
         if not self.is_leaf:
@@ -282,6 +284,8 @@ class Tensor:
         made = tensor_like(type(self), self._key.namespace.asarray(self._array, copy=True), self._key)
         made.requires_grad_(self.requires_grad)
         memo[id(self)] = made
+        if self.grad is not None:
+            made.grad = self.grad.__deepcopy__(memo)
         return made
 
     # Devices
@@ -407,6 +411,12 @@ def wrap(native: Any, device: Device) -> Tensor:
     made._key = device.keys[native.dtype]
     made._node = None
     return made
+
+
+def from_host(array: np.ndarray[Any, Any], device: Device) -> Tensor:
+    """A tensor of a NumPy array, whose memory it takes over where the device is the host's."""
+    native = array if device.shares_host_memory else device.from_host(array)
+    return tensor_like(Tensor, native, device.key(array.dtype))
 
 
 def _rebuild(kind: type[Tensor], values: Any, dtype: str, device_name: str, requires_grad: bool) -> Tensor:
