@@ -14,7 +14,15 @@ from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, tensor_like, wrap
-from rustorch_core.errors import ArgumentError, DTypeError, OperandError, OutOfMemoryError, ShapeError
+from rustorch_core.errors import (
+    ArgumentError,
+    DeviceMismatchError,
+    DTypeError,
+    GradientError,
+    OperandError,
+    OutOfMemoryError,
+    ShapeError,
+)
 
 TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), kind="transfer")
 
@@ -55,7 +63,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         return _from_tensor(obj, dtype, device, copy)
     wanted = None if dtype is None else as_dtype(dtype)
     target = _devices.device(device)
-    array = _as_numpy(obj, wanted)
+    array = _as_numpy(obj, wanted, target)
     if copy is False and (
         (array is not obj and not hasattr(obj, "__array_interface__")) or wanted not in (None, array.dtype)
     ):
@@ -85,14 +93,14 @@ def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tenso
     return result
 
 
-def _as_numpy(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
+def _as_numpy(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any]:
     """Anything that holds numbers as a NumPy array; Python numbers in the default dtype of their kind."""
     if isinstance(obj, (numpy.ndarray, numpy.generic)):
         array = numpy.asarray(obj)
     elif isinstance(obj, (bool, int, float, complex)):
         return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj)
     elif isinstance(obj, (list, tuple, range)):
-        return _from_nested(obj, dtype)
+        return _from_nested(obj, dtype, device)
     elif hasattr(obj, "__dlpack__"):
         array = numpy.from_dlpack(obj)
     else:
@@ -114,9 +122,9 @@ def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
         raise OperandError(f"asarray: {error} (met {type(obj).__name__})") from error
 
 
-def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
+def _from_nested(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any]:
     """Nested lists: NumPy finds the kind of their numbers, and each kind has its default dtype here."""
-    plain = _plain(obj)
+    plain = _plain(obj, device)
     array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
     if dtype is not None:
         return array
@@ -132,11 +140,24 @@ def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(kinds[array.dtype.kind]))
 
 
-def _plain(obj: Any) -> Any:
-    """Nested sequences with their tensors replaced by NumPy arrays; a gradient in them would be lost, so it raises."""
-    if isinstance(obj, Tensor):
-        return obj.__array__()
-    return [_plain(each) for each in obj] if isinstance(obj, (list, tuple)) else obj
+def _plain(obj: Any, device: Device) -> Any:
+    """Nested sequences with the tensors in them replaced by NumPy arrays.
+
+    Raises:
+        GradientError: for a tensor that requires a gradient, which would be lost.
+        DeviceMismatchError: for a tensor on another device than the result's.
+    """
+    if not isinstance(obj, Tensor):
+        return [_plain(each, device) for each in obj] if isinstance(obj, (list, tuple)) else obj
+    if obj.requires_grad:
+        raise GradientError(
+            "asarray: the gradient of a tensor in a list would be lost; use rustorch.stack, or .detach()"
+        )
+    if obj.device is not device:
+        raise DeviceMismatchError(
+            f"asarray: a tensor on {obj.device} in a list for {device}; pass device={str(obj.device)!r}"
+        )
+    return device.to_host(obj._array)
 
 
 def _holds_arrays(obj: Any) -> bool:

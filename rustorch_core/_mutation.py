@@ -39,7 +39,9 @@ def _follow_natively(xp: Any, array: Any, path: Path) -> Any:
     "erase",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    native=lambda xp, x, path, key: _write_natively(xp, xp.asarray(x, copy=True), 0, path, key),
+    native=lambda xp, x, path, key: _write_natively(
+        xp, xp.asarray(x, copy=True), xp.zeros((), dtype=x.dtype), path, key
+    ),
     method=False,
 )
 def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:

@@ -294,7 +294,9 @@ def test_modules_as_arguments() -> None:
     assert type(gradient) is rt.nn.Sequential
     loss(model).backward()
     for (name, ours), theirs in zip(gradient.named_parameters(), model.parameters(), strict=True):
-        np.testing.assert_allclose(ours.detach().numpy(), theirs.grad.numpy(), rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            ours.detach().to("cpu").numpy(), theirs.grad.to("cpu").numpy(), rtol=1e-5, err_msg=name
+        )
     assert any(p.grad.abs().sum() > 0 for p in model.parameters())
 
 

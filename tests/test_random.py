@@ -251,7 +251,7 @@ def test_splitting_depends_on_the_seed_and_the_count_alone():
 def test_streams_that_were_split_are_independent():
     parent = Generator(2)
     children = [*parent.split(3), *parent.split(1)[0].split(2)]
-    streams = [generator.uniform(shape=(N,), dtype="float64").numpy() for generator in (parent, *children)]
+    streams = [generator.uniform(shape=(N,), dtype="float64").to("cpu").numpy() for generator in (parent, *children)]
     assert len(numpy.unique(streams)) == 6 * N
     for first, second in itertools.combinations(streams, 2):
         counts = numpy.histogram2d(first, second, bins=8, range=((0, 1), (0, 1)))[0]
@@ -287,7 +287,7 @@ CONTINUOUS = [
 
 @pytest.mark.parametrize(("name", "parameters", "right", "wrong"), CONTINUOUS)
 def test_what_is_drawn_has_its_distribution(name, parameters, right, wrong):
-    drawn = getattr(Generator(1), name)(*parameters, shape=(N,), dtype="float64").numpy()
+    drawn = getattr(Generator(1), name)(*parameters, shape=(N,), dtype="float64").to("cpu").numpy()
     assert stats.kstest(drawn, right.cdf).pvalue > RARE
     assert stats.kstest(drawn, wrong.cdf).pvalue < RARE
     mean, variance, excess = right.stats("mvk")
@@ -297,19 +297,19 @@ def test_what_is_drawn_has_its_distribution(name, parameters, right, wrong):
 
 @pytest.mark.parametrize(("name", "parameters"), [("normal", (1, 2)), ("exponential", (2,)), ("uniform", (0, 1))])
 def test_numbers_that_follow_each_other_are_independent(name, parameters):
-    drawn = getattr(Generator(1), name)(*parameters, shape=(N + 2,), dtype="float64").numpy()
+    drawn = getattr(Generator(1), name)(*parameters, shape=(N + 2,), dtype="float64").to("cpu").numpy()
     for lag in (1, 2):
         assert abs(numpy.corrcoef(drawn[lag:], drawn[:-lag])[0, 1]) < 4 / math.sqrt(N)
 
 
 def test_each_element_has_its_own_parameters():
     mean, std = rt.asarray([[0.0], [100.0]]), rt.asarray([1.0, 2.0, 3.0])
-    drawn = Generator(0).normal(mean, std, (N, 2, 3), dtype="float64").numpy()
+    drawn = Generator(0).normal(mean, std, (N, 2, 3), dtype="float64").to("cpu").numpy()
     numpy.testing.assert_allclose(drawn.mean(0), numpy.broadcast_to(mean, (2, 3)), atol=5 * 3 / math.sqrt(N))
     numpy.testing.assert_allclose(drawn.std(0), numpy.broadcast_to(std, (2, 3)), rtol=0.03)
     low = rt.asarray([-1.0, 0.0, 8.0, -math.inf])
     high = rt.asarray([1.0, 0.1, 9.0, -5.0])
-    between = Generator(0).truncated_normal(0, 1, low, high, (N, 4), dtype="float64").numpy()
+    between = Generator(0).truncated_normal(0, 1, low, high, (N, 4), dtype="float64").to("cpu").numpy()
     for column, (a, b) in enumerate(zip(low.tolist(), numpy.float32(high).tolist(), strict=True)):
         assert stats.kstest(between[:, column], stats.truncnorm(a, b).cdf).pvalue > RARE
 
@@ -367,7 +367,7 @@ def test_bounds_without_room():
     ],
 )
 def test_truncated_normal_far_out(mean, std, low, high):
-    x = Generator(0).truncated_normal(mean, std, low, high, (100,), dtype="float64").numpy()
+    x = Generator(0).truncated_normal(mean, std, low, high, (100,), dtype="float64").to("cpu").numpy()
     assert ((low <= x) & (x <= high)).all()
 
 
@@ -399,7 +399,7 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
     lowest, highest = int(limits.min), int(limits.max)
     x = Generator(0).integers(lowest, highest + 1, (N,), dtype=dtype)
     assert x.dtype == dtype
-    part = (x.numpy().astype(float) - lowest) / (highest - lowest)
+    part = (x.to("cpu").numpy().astype(float) - lowest) / (highest - lowest)
     assert stats.chisquare(numpy.histogram(part, bins=16, range=(0, 1))[0]).pvalue > RARE
     assert set(Generator(0).integers(highest - 1, highest + 1, (50,), dtype=dtype).tolist()) == {highest - 1, highest}
     for low, high in ((lowest - 1, highest), (lowest, highest + 2)):
@@ -411,7 +411,7 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
 
 def test_integers_between_tensors():
     low, high = rt.asarray([0, -5]), rt.asarray([[1], [3]])
-    x = Generator(0).integers(low, high, (1000, 2, 2)).numpy()
+    x = Generator(0).integers(low, high, (1000, 2, 2)).to("cpu").numpy()
     assert x.min(0).tolist() == [[0, -5], [0, -5]]
     assert x.max(0).tolist() == [[0, 0], [2, 2]]
     top = rt.asarray([2**64 - 1], dtype="uint64")
@@ -430,7 +430,7 @@ def test_bernoulli():
 
 @pytest.mark.parametrize("rate", [0.0, 0.7, 4.0, 60.0])
 def test_poisson(rate):
-    x = Generator(0).poisson(rate, (N,)).numpy()
+    x = Generator(0).poisson(rate, (N,)).to("cpu").numpy()
     last = int(stats.poisson(rate).isf(1e-3)) if rate else 0
     probabilities = stats.poisson(rate).pmf(numpy.arange(last + 1))
     probabilities[-1] += stats.poisson(rate).sf(last)
@@ -463,7 +463,7 @@ def test_gumbel_noise_and_categorical_agree():
 
 def test_multinomial():
     probabilities = [0.2, 0.0, 0.5, 0.3]
-    x = Generator(0).multinomial(10, probabilities, (2000,)).numpy()
+    x = Generator(0).multinomial(10, probabilities, (2000,)).to("cpu").numpy()
     assert x.shape == (2000, 4)
     assert (x.sum(1) == 10).all()
     assert stats.chisquare(x.sum(0)[[0, 2, 3]], [4000, 10_000, 6000]).pvalue > RARE

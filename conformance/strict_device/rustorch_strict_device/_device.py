@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import array_api_strict
+import numpy
 
 from rustorch_core.plugin import Backend
 
@@ -70,11 +71,12 @@ def _adopting(name: str, refused: tuple[str, ...]) -> Adopt:
 
 
 def _returning(adopt: Adopt, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose results are adopted: array_api_strict's own return arrays of its own class."""
+    """A function whose results are adopted, and that is silent: NaN and infinity are values to the standard."""
 
     @functools.wraps(function)
     def returning(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        with numpy.errstate(all="ignore"):
+            result = function(*args, **kwargs)
         for each in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(each, _Array):
                 adopt(each)
