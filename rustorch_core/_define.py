@@ -125,7 +125,6 @@ def binary(
         op.when_bound = functools.partial(_compile_shortcut, op, operate)
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
-            setattr(Tensor, f"__i{operator}__", _in_place(operate))
     return function
 
 
@@ -150,7 +149,7 @@ def _shortcut_and_road(op: Op) -> tuple[Callable[[Tensor, Any], Any], Callable[[
                 made = Tensor()
                 made._array = native
                 made._key = key
-                made._node = None
+                made._node = made._place = made._saved = None
                 return made
             return wrap(native, key.device)
         if kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
@@ -221,18 +220,6 @@ def _take_shortcuts_back() -> None:
     """After a change of plugins operators are Python's again, until they are next used."""
     for operator, operate in _OPERATORS.items():
         setattr(Tensor, f"__{operator}__", operate)
-
-
-def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any]:
-    """`x += y` writes into the memory of `x`, which keeps its shape and dtype."""
-
-    def assign(x: Tensor, other: Any) -> Any:
-        from rustorch_core._mutation import overwrite
-
-        value = operate(x, other)
-        return value if value is NotImplemented else overwrite(x, value)
-
-    return assign
 
 
 def _caller() -> str:

@@ -88,7 +88,13 @@ trunc = unary("trunc", "real-valued", _zero, "each element rounded toward 0")
 # Two arrays
 
 add = binary(
-    "add", "numeric", (lambda g: g, lambda g: g), "the sum of each pair of elements", operator="add", keeps_dtype=True
+    "add",
+    "numeric",
+    (lambda g: g, lambda g: g),
+    "the sum of each pair of elements",
+    operator="add",
+    has_native_operator=True,
+    keeps_dtype=True,
 )
 atan2 = binary(
     "atan2",
@@ -96,15 +102,19 @@ atan2 = binary(
     (lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)),
     "the angle in radians of the point (x2, x1)",
 )
-bitwise_and = binary("bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and")
+bitwise_and = binary(
+    "bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and", has_native_operator=True
+)
 bitwise_left_shift = binary(
     "bitwise_left_shift", "integer", None, "x1 shifted left by x2 bits", operator="lshift", domain=(0, 6)
 )
-bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or")
+bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or", has_native_operator=True)
 bitwise_right_shift = binary(
     "bitwise_right_shift", "integer", None, "x1 shifted right by x2 bits", operator="rshift", domain=(0, 6)
 )
-bitwise_xor = binary("bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor")
+bitwise_xor = binary(
+    "bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor", has_native_operator=True
+)
 copysign = binary(
     "copysign",
     "real floating-point",
@@ -117,6 +127,7 @@ divide = binary(
     (lambda g, x2: g / x2, lambda g, y, x2: -g * y / x2),
     "x1 / x2",
     operator="truediv",
+    has_native_operator=True,
     domain=(0.5, 3.0),
 )
 equal = binary("equal", "all", None, "whether the elements of each pair are equal", operator="eq")
@@ -160,6 +171,7 @@ multiply = binary(
     (lambda g, x2: g * x2, lambda g, x1: g * x1),
     "the product of each pair of elements",
     operator="mul",
+    has_native_operator=True,
     keeps_dtype=True,
 )
 nextafter = binary(
@@ -189,7 +201,15 @@ remainder = binary(
     operator="mod",
     domain=(1.0, 9.0),
 )
-subtract = binary("subtract", "numeric", (lambda g: g, lambda g: -g), "x1 - x2", operator="sub", keeps_dtype=True)
+subtract = binary(
+    "subtract",
+    "numeric",
+    (lambda g: g, lambda g: -g),
+    "x1 - x2",
+    operator="sub",
+    has_native_operator=True,
+    keeps_dtype=True,
+)
 
 
 def _conj(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import ArgumentError, AxisError, OperandError, ShapeError
 
 
-@op("reshape", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True, method=False)
+@op("reshape", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True, may_copy=True, method=False)
 def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Prepared:
     """Give the elements another shape, in row-major order (Array API: reshape).
 

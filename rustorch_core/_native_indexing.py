@@ -37,6 +37,12 @@ def get(xp: Any, array: Any, key: Key) -> Any:
     return array[parts] if is_basic(parts) else _picked(xp, array, parts, _stand_apart(key))
 
 
+def copied(xp: Any, array: Any, key: Key) -> Any:
+    """The elements at a key in memory of their own, as those that arrays pick always are."""
+    found = get(xp, array, key)
+    return xp.asarray(found, copy=True) if is_basic(key) else found
+
+
 def write(xp: Any, array: Any, key: Key, value: Any) -> None:
     """NumPy's `array[key] = value`, for a device whose arrays can be written."""
     if hasattr(xp, "index_set"):

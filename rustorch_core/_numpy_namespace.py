@@ -90,11 +90,16 @@ def _accumulated(result: Any, axis: int, initial: int | None) -> Any:
 
 def matmul(x1: Any, x2: Any, /) -> Any:
     """NumPy multiplies matrices of bfloat16 into float32."""
-    return numpy.matmul(x1, x2).astype(x1.dtype, copy=False)
+    product = numpy.matmul(x1, x2)
+    return product if product.dtype == x1.dtype else product.astype(x1.dtype)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     return x.reshape(shape) if copy is None else numpy.reshape(x, shape, copy=copy)
+
+
+def matrix_transpose(x: Any, /) -> Any:
+    return x.swapaxes(-1, -2)
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:

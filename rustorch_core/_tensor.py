@@ -6,6 +6,7 @@ tensor is without them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
-from rustorch_core._memory import Memory, add_detached, before_write
+from rustorch_core._memory import add_detached, exported
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
@@ -25,7 +26,10 @@ from rustorch_core.errors import (
 )
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from rustorch_core._graph import Node
+    from rustorch_core._memory import Place, Saved
 
 #: The module that users import; `x.__array_namespace__()` is always this one, whatever the device.
 _NAMESPACE = "rustorch"
@@ -38,13 +42,14 @@ class Tensor:
     Conforms to the Array API standard; methods carry PyTorch's names where the standard has none.
     """
 
-    # _memory and _grad stay unset until they are needed: a tensor is made for every result, and each slot costs.
-    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_memory", "_node")
+    # Every result is a new tensor, and each slot costs: `_grad`, which few have, stays unset until it is needed.
+    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_node", "_place", "_saved")
 
     _array: Any
     _key: DispatchKey
     _node: Node | None
-    _memory: Memory
+    _place: Place | None
+    _saved: ReferenceType[Saved] | None
     _grad: Tensor | None
 
     __array_ufunc__ = None  # NumPy leaves `array + tensor` to the tensor
@@ -119,10 +124,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        size = 1
-        for length in self._array.shape:
-            size *= length
-        return size
+        return math.prod(self._array.shape)
 
     @property
     def itemsize(self) -> int:
@@ -197,15 +199,10 @@ class Tensor:
             )
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
-        self._memory_is_exported()
         try:
-            return np.array(self._array, dtype=dtype, copy=copy)
+            return np.array(self._array if copy else exported(self), dtype=dtype, copy=copy)
         except ValueError as error:
             raise ArgumentError(f"__array__: {self.dtype} as {dtype}, copy={copy}: {error}") from error
-
-    def _memory_is_exported(self) -> None:
-        """A stranger could write through what leaves here, so the graph takes its own copy of what it still needs."""
-        before_write(self)
 
     def __bool__(self) -> bool:
         return bool(self._scalar("bool"))
@@ -258,9 +255,9 @@ class Tensor:
         """Hand the memory to another library (Array API: __dlpack__)."""
         if self.requires_grad:
             raise ExportError("a tensor that takes part in a gradient cannot be exported; call .detach() first")
-        self._memory_is_exported()
+        array = self._array if copy else exported(self)
         try:
-            return self._array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+            return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
         except (TypeError, ValueError, RuntimeError, BufferError) as error:
             raise ExportError(f"{self.dtype} on {self.device} cannot be exported by DLPack: {error}") from error
 
@@ -273,7 +270,8 @@ class Tensor:
     def __copy__(self) -> Tensor:
         if not self.is_leaf:
             return self
-        made = add_detached(self, tensor_like(type(self), self._array, self._key))
+        made = tensor_like(type(self), self._array, self._key)
+        add_detached(self, made)
         return made.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -354,7 +352,9 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A view of the same memory that takes part in no gradient."""
-        return add_detached(self, tensor_like(Tensor, self._array, self._key))
+        made = tensor_like(Tensor, self._array, self._key)
+        add_detached(self, made)
+        return made
 
     def backward(
         self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
@@ -394,7 +394,7 @@ def tensor_like(kind: type[Tensor], array: Any, key: DispatchKey) -> Tensor:
     made = kind.__new__(kind)
     made._array = array
     made._key = key
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
 
 
@@ -405,7 +405,7 @@ def wrap(native: Any, device: Device) -> Tensor:
     made = Tensor()
     made._array = native
     made._key = device.keys[native.dtype]
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
 
 

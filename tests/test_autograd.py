@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rustorch as rt
-from rustorch_core._graph import Saved
+from rustorch_core._memory import Saved
 from rustorch_core._op import REGISTRY
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, OperandError, RusTorchError, ShapeError
 
