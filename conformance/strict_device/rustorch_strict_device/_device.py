@@ -92,6 +92,18 @@ def _refusing(method: str) -> Callable[..., Any]:
     return refusing
 
 
+def _reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Any:
+    """array_api_strict 2.6 raises AttributeError where a copy is needed, and where there is no element to share."""
+    try:
+        return array_api_strict.reshape(x, shape, copy=None if 0 in x.shape else copy)
+    except AttributeError as error:
+        raise ValueError(str(error)) from error
+
+
+#: Where array_api_strict departs from the standard.
+_CORRECTED: dict[str, Any] = {"reshape": _reshape}
+
+
 class _Namespace:
     """A module of array_api_strict whose functions return adopted arrays."""
 
@@ -100,7 +112,7 @@ class _Namespace:
         self._adopt = adopt
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
+        value = _CORRECTED.get(name) or getattr(self._module, name)
         if isinstance(value, ModuleType):
             value = _Namespace(value, self._adopt)
         elif isinstance(value, FunctionType):
