@@ -8,14 +8,12 @@ import math
 import pickle
 import threading
 
-import array_api_strict
 import numpy
 import pytest
 from scipy import stats
 
 import rustorch as rt
 from rustorch.random import Generator
-from rustorch_core._devices import Device
 from rustorch_core.errors import (
     ArgumentError,
     AxisError,
@@ -27,7 +25,6 @@ from rustorch_core.errors import (
     RusTorchError,
     ShapeError,
 )
-from rustorch_core.plugin import Backend
 
 N = 40_000
 #: A right sampler is below this once in ten thousand seeds, and the seeds are fixed; a wrong one is far below.
@@ -55,12 +52,6 @@ CALLS = {
 WITH_SHAPE = sorted(set(CALLS) - {"permutation"})
 
 
-def strict_device(count: int = 1) -> Device:
-    """A device whose arrays are not NumPy's."""
-    backend = Backend(namespace=array_api_strict, to_host=numpy.asarray, count=count)
-    return Device("strict", 0, backend, type(array_api_strict.zeros(1)))
-
-
 def call(generator: Generator, name: str, shape=None, **options):
     if name == "permutation":
         return getattr(generator, name)(*CALLS[name], **options)
@@ -85,8 +76,8 @@ def test_one_seed_gives_one_stream():
 def test_the_stream_stays_what_it_was():
     assert Generator(0).integers(0, 10, (5,)).tolist() == [1, 0, 9, 2, 3]
     assert Generator(0).permutation(6).tolist() == [4, 0, 3, 5, 2, 1]
-    numpy.testing.assert_allclose(Generator(0).uniform(0, 1, (2,)), [0.01406704, 0.25776726], rtol=1e-6)
-    numpy.testing.assert_allclose(Generator(0).normal(0, 1, (2,)), [-0.20597403, -0.12884495], rtol=1e-6)
+    numpy.testing.assert_allclose(Generator(0).uniform(0, 1, (2,)).tolist(), [0.01406704, 0.25776726], rtol=1e-6)
+    numpy.testing.assert_allclose(Generator(0).normal(0, 1, (2,)).tolist(), [-0.20597403, -0.12884495], rtol=1e-6)
 
 
 def test_the_seed_can_be_read_and_used_again():
@@ -103,7 +94,7 @@ def test_the_seed_can_be_read_and_used_again():
 @pytest.mark.parametrize("where", ["cpu", "strict"])
 @pytest.mark.parametrize("name", CALLS)
 def test_the_numbers_are_the_same_on_every_device(name, where):
-    found = call(Generator(3), name, (4, 2), device=strict_device() if where == "strict" else where)
+    found = call(Generator(3), name, (4, 2), device=where)
     assert found.device == where
     assert found.tolist() == call(Generator(3), name, (4, 2)).tolist()
 
@@ -111,10 +102,10 @@ def test_the_numbers_are_the_same_on_every_device(name, where):
 @pytest.mark.parametrize(
     "name", sorted(set(WITH_SHAPE) - {"integers", "categorical", "bernoulli", "multinomial", "choice", "poisson"})
 )
-def test_the_numbers_are_the_same_in_every_precision_but_for_rounding(name):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_the_numbers_are_the_same_in_every_precision_but_for_rounding(name, dtype):
     exact = call(Generator(3), name, (50,), dtype="float64")
-    for dtype in ("float16", "bfloat16", "float32"):
-        assert call(Generator(3), name, (50,), dtype=dtype).tolist() == exact.to(dtype).tolist()
+    assert call(Generator(3), name, (50,), dtype=dtype).tolist() == exact.to(dtype).tolist()
 
 
 @pytest.mark.parametrize("name", sorted(set(WITH_SHAPE) - {"choice"}))
@@ -209,7 +200,7 @@ def test_a_call_that_raises_draws_nothing():
         lambda: generator.choice(3, (4,), replace=False),
         lambda: generator.integers(0, 300, (2,), dtype="uint8"),
         lambda: generator.normal(device="nowhere"),
-        lambda: generator.normal(dtype="bfloat16", device=strict_device()),
+        lambda: generator.normal(dtype="bfloat16", device="strict"),
     ):
         with pytest.raises(RusTorchError):
             wrong()
@@ -305,12 +296,12 @@ def test_numbers_that_follow_each_other_are_independent(name, parameters):
 def test_each_element_has_its_own_parameters():
     mean, std = rt.asarray([[0.0], [100.0]]), rt.asarray([1.0, 2.0, 3.0])
     drawn = Generator(0).normal(mean, std, (N, 2, 3), dtype="float64").to("cpu").numpy()
-    numpy.testing.assert_allclose(drawn.mean(0), numpy.broadcast_to(mean, (2, 3)), atol=5 * 3 / math.sqrt(N))
-    numpy.testing.assert_allclose(drawn.std(0), numpy.broadcast_to(std, (2, 3)), rtol=0.03)
+    numpy.testing.assert_allclose(drawn.mean(0), numpy.broadcast_to(mean.tolist(), (2, 3)), atol=5 * 3 / math.sqrt(N))
+    numpy.testing.assert_allclose(drawn.std(0), numpy.broadcast_to(std.tolist(), (2, 3)), rtol=0.03)
     low = rt.asarray([-1.0, 0.0, 8.0, -math.inf])
     high = rt.asarray([1.0, 0.1, 9.0, -5.0])
     between = Generator(0).truncated_normal(0, 1, low, high, (N, 4), dtype="float64").to("cpu").numpy()
-    for column, (a, b) in enumerate(zip(low.tolist(), numpy.float32(high).tolist(), strict=True)):
+    for column, (a, b) in enumerate(zip(low.tolist(), numpy.float32(high.tolist()).tolist(), strict=True)):
         assert stats.kstest(between[:, column], stats.truncnorm(a, b).cdf).pvalue > RARE
 
 
@@ -324,7 +315,10 @@ def test_uniform_never_gives_high(dtype, low, high):
     assert low <= x.min().item() <= x.max().item() < high
 
 
-def test_uniform_never_gives_high_where_a_number_rounds_to_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "below"), [("float16", 1 - 2**-11), ("bfloat16", 1 - 2**-8), ("float32", 1 - 2**-24)]
+)
+def test_uniform_never_gives_high_where_a_number_rounds_to_it(dtype, below):
     class Highest:
         """A host whose every uniform number is the highest below the upper bound."""
 
@@ -333,10 +327,9 @@ def test_uniform_never_gives_high_where_a_number_rounds_to_it(monkeypatch):
 
     generator = Generator(0)
     generator._host = Highest()
-    for dtype, below in (("float16", 1 - 2**-11), ("bfloat16", 1 - 2**-8), ("float32", 1 - 2**-24)):
-        assert generator.uniform(0, 1, (2,), dtype=dtype).tolist() == [below, below]
+    assert generator.uniform(0, 1, (2,), dtype=dtype).tolist() == [below, below]
     highs = rt.asarray([1.0, 2.0, 0.1])
-    assert (generator.uniform(0, highs, dtype="float16").to("float32") < highs).all()
+    assert (generator.uniform(0, highs, dtype=dtype).to("float32") < highs).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
@@ -351,8 +344,8 @@ def test_bounds_without_room():
     for low, high in ((1 + 2**-40, 1 + 2**-30), (0.1, 0.1 + 1e-12)):
         with pytest.raises(ArgumentError, match="uniform: float32 has no number between"):
             Generator(0).uniform(low, high, (2,))
-    with pytest.raises(ArgumentError, match=r"uniform: .*100000\.0 is beyond float16"):
-        Generator(0).uniform(0, 100_000, (2,), dtype="float16")
+    with pytest.raises(ArgumentError, match=r"uniform: .*1e\+40 is beyond float32"):
+        Generator(0).uniform(0, 1e40, (2,))
 
 
 @pytest.mark.parametrize(
@@ -376,6 +369,7 @@ def test_truncated_normal_far_out(mean, std, low, high):
 
 def assert_counts(drawn, probabilities):
     """That numbers from 0 come as often as their probabilities say, and none comes that cannot."""
+    drawn = drawn.to("cpu") if isinstance(drawn, rt.Tensor) else drawn
     counts = numpy.bincount(numpy.asarray(drawn).ravel(), minlength=len(probabilities))
     assert len(counts) == len(probabilities)
     possible = numpy.asarray(probabilities) > 0
@@ -545,18 +539,23 @@ def test_dtypes():
     generator = Generator(0)
     assert generator.normal().dtype == rt.float32
     assert generator.normal(rt.zeros(2, dtype="float64"), rt.ones(2)).dtype == rt.float64
-    assert generator.normal(rt.zeros(2, dtype="bfloat16")).dtype == rt.bfloat16
+    assert generator.normal(rt.zeros(2, dtype="float64")).dtype == rt.float64
     assert generator.exponential(rt.asarray([1, 2])).dtype == rt.float32
     for name in ("integers", "poisson", "categorical", "choice", "permutation", "multinomial"):
         assert call(generator, name).dtype == rt.int64
-    for dtype in ("float16", "bfloat16", "float32", "float64"):
-        assert call(generator, "gamma", (2,), dtype=dtype).dtype == dtype
-    assert rt.isinf(generator.normal(1e6, 1, (2,), dtype="float16")).all()
+    assert rt.isinf(generator.normal(1e40, 1, (2,), dtype="float32")).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_dtype_that_is_asked_for(dtype):
+    generator = Generator(0)
+    assert call(generator, "gamma", (2,), dtype=dtype).dtype == dtype
+    assert generator.normal(rt.zeros(2, dtype=dtype)).dtype == dtype
 
 
 def test_devices():
-    strict, generator = strict_device(), Generator(0)
-    mean, std = rt.zeros(2, device=strict), rt.ones(2)
+    strict, generator = rt.device("strict"), Generator(0)
+    mean, std = rt.zeros(2, device=strict), rt.ones(2, device="cpu")
     assert generator.normal(mean).device is strict
     assert generator.normal(mean, device="cpu").device == "cpu"
     assert generator.normal(mean, std, device=strict).device is strict
