@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -10,7 +11,7 @@ import numpy
 from rustorch_core import _data_types, _devices, _exchange, _graph
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._define import Prepared, beside, op, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
@@ -19,7 +20,6 @@ from rustorch_core.errors import (
     ArgumentError,
     DTypeError,
     ExportError,
-    GradientError,
     OperandError,
     OutOfMemoryError,
     ShapeError,
@@ -62,6 +62,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
+    if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
+        if copy is False:
+            raise ArgumentError("asarray: copy=False, but tensors in a sequence must be copied to become one")
+        return _from_tensor(_stacked(obj, tensors[0]), dtype, device, None)
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (numpy.ndarray, numpy.generic)):
         try:
             taken = _exchange.taken_over(obj, None)
@@ -163,17 +167,34 @@ _NUMBERS = frozenset({bool, int, float, complex})
 
 
 def _plain(obj: Any, arrays: set[_data_types.DType]) -> Any:
-    """Nested sequences with NumPy arrays in the place of tensors and other arrays, whose dtypes are added to a set."""
+    """Nested sequences with NumPy arrays in the place of other arrays, whose dtypes are added to a set."""
     if isinstance(obj, (list, tuple)):
         return [each if type(each) in _NUMBERS else _plain(each, arrays) for each in obj]
     if not hasattr(obj, "__array__"):
         return obj
-    if isinstance(obj, Tensor) and obj.requires_grad:
-        raise GradientError("asarray: a list has no gradient, and a tensor in it requires one; use rustorch.stack")
     array = asarray(obj).__array__(copy=True)
     arrays.add(array.dtype)
     # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
     return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array
+
+
+def _tensors(obj: Any) -> Iterator[Tensor]:
+    """The tensors in nested sequences."""
+    if isinstance(obj, Tensor):
+        yield obj
+    elif isinstance(obj, (list, tuple)):
+        for each in obj:
+            if type(each) not in _NUMBERS:
+                yield from _tensors(each)
+
+
+def _stacked(obj: Any, first: Tensor) -> Tensor:
+    """Nested sequences of tensors and numbers as one tensor, with the gradient of each."""
+    from rustorch_core._manipulation_functions import stack
+
+    if isinstance(obj, (list, tuple)):
+        return stack([_stacked(each, first) for each in obj])
+    return obj if isinstance(obj, Tensor) else beside("asarray", first, obj)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:

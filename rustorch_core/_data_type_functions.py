@@ -70,7 +70,7 @@ def result_type(*arrays_and_dtypes: Any) -> _data_types.DType:
         if isinstance(each, (bool, int, float, complex)) and not hasattr(each, "dtype")
     ]
     others = [
-        as_dtype(each.dtype if hasattr(each, "dtype") else each)
+        as_dtype(each if isinstance(each, type) else getattr(each, "dtype", each))
         for each in arrays_and_dtypes
         if not any(each is s for s in scalars)
     ]

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+import numpy
+
 from rustorch_core import _data_types, _dispatch, _plugins
 from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
@@ -288,7 +290,7 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         raise OperandError(
             f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
         )
-    if not device.shares_host_memory:
+    if not device.shares_host_memory and not isinstance(other, numpy.generic):
         raise DeviceMismatchError(
             f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})"
         )

@@ -145,7 +145,7 @@ def _kept_key(x: Tensor, key: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @op(
     "scatter",
-    "all",
+    "numeric",
     lambda g, key: _get(g, key),
     native=_native_indexing.scattered,
     method=False,

@@ -17,8 +17,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rustorch_core.errors import IndexingError
-
 Key = tuple[Any, ...]
 Shape = tuple[int, ...]
 
@@ -118,12 +116,14 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
     """A key with slices for `...`, and no slice beyond the ends of its axis, where the standard promises nothing.
 
     Raises:
-        IndexingError: for more parts than axes, and for a mask of another shape than the axes it stands for.
+        IndexError: for more parts than axes, a second `...`, and a mask of another shape than the axes it stands for.
     """
     spans = [0 if part is None or part is Ellipsis else len(part.shape) if _is_mask(xp, part) else 1 for part in key]
     left_out = len(shape) - sum(spans)
     if left_out < 0:
-        raise IndexingError(f"index: {sum(spans)} axes are indexed, but the shape is {shape}")
+        raise IndexError(f"too many indices: {sum(spans)} for {len(shape)} axes")
+    if sum(part is Ellipsis for part in key) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
     parts: list[Any] = []
     axis = 0
     for part, span in zip(key, spans, strict=True):
@@ -135,7 +135,7 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
         if isinstance(part, slice):
             part = _within(part, *axes)
         elif _is_mask(xp, part) and part.shape != axes:
-            raise IndexingError(f"index: a mask of shape {part.shape} cannot choose among axes of shape {axes}")
+            raise IndexError(f"a boolean index of shape {part.shape} cannot choose among axes of shape {axes}")
         parts.append(part)
     return tuple(parts)
 

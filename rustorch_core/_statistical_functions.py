@@ -52,7 +52,15 @@ def _extreme(g: Tensor, y: Tensor, x: Tensor, axis: Axes) -> Tensor:
     return _stretch(g, x.shape, axis) * attained / _stretch(sum(attained, axis=axis), x.shape, axis)
 
 
-@op("sum", "numeric", lambda g, x_shape, axis: _stretch(g, x_shape, axis))
+# Core has chosen the dtype to add and multiply in; left to itself the standard widens small integers.
+
+
+@op(
+    "sum",
+    "numeric",
+    lambda g, x_shape, axis: _stretch(g, x_shape, axis),
+    native=lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+)
 def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Add the elements along axes (Array API: sum).
 
@@ -73,7 +81,13 @@ def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = 
     return _read("sum", _accumulated(x, dtype), axis, keepdims)
 
 
-@op("prod", "numeric", lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis), domain=(0.5, 2.0))
+@op(
+    "prod",
+    "numeric",
+    lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis),
+    native=lambda xp, x, axis, keepdims: xp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+    domain=(0.5, 2.0),
+)
 def prod(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Multiply the elements along axes (Array API: prod); arguments as for `sum`."""
     return _read("prod", _accumulated(x, dtype), axis, keepdims)
@@ -206,6 +220,7 @@ def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:
     "cumulative_sum",
     "numeric",
     lambda g, axis, include_initial: _sum_from_here(g, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_sum(x, dtype=x.dtype, **attributes),
 )
 def cumulative_sum(
     x: Tensor, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
@@ -243,6 +258,7 @@ def _product_from_here(g: Tensor, x: Tensor, axis: int, include_initial: bool) -
     "cumulative_prod",
     "numeric",
     lambda g, x, axis, include_initial: _product_from_here(g, x, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_prod(x, dtype=x.dtype, **attributes),
     domain=(0.5, 2.0),
 )
 def cumulative_prod(

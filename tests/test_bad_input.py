@@ -188,7 +188,7 @@ def test_a_failed_call_leaves_its_arguments_alone() -> None:
 # Garbage
 
 GARBAGE = [
-    F, V, I, B, C, ZERO, rt.asarray(2), rt.zeros((0, 3)), rt.asarray([1.0, 2.0], dtype="bfloat16"),
+    F, V, I, B, C, ZERO, rt.asarray(2), rt.zeros((0, 3)), rt.asarray([1.0, 2.0], dtype="bfloat16", device="cpu"),
     rt.asarray([3], dtype="uint8"), rt.ones(2).requires_grad_(), rt.ones((2, 1, 3)), None, "text", b"x", "", 0, 1, 3,
     -1, 2.5, math.nan, math.inf, 1j, True, [], [1, 2], (0,), (1, 0), (5, 5, 5), [F, F], [None], {}, set(), object(),
     Ellipsis, slice(1), np.float64(1), np.int8(-1), rt.float32, "float64", "cpu", int, rt.Tensor, range(3),

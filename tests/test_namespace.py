@@ -111,6 +111,7 @@ def test_constants_and_dtypes() -> None:
         assert isinstance(dtype, np.dtype)
         assert dtype == getattr(rt, name)
         assert dtype == name
+    assert rt.result_type(rt.bool, rt.int8, np.ones(1, np.int16), "int32", np.int64(1), rt.ones(1)) == "float32"
     assert None not in (rt.float64, rt.float32)  # which a numpy.dtype would be: NumPy reads None as float64
 
 

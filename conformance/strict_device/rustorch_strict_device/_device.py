@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import array_api_strict
+import numpy
 
 from rustorch_core.plugin import Backend
 
@@ -70,11 +71,12 @@ def _adopting(name: str, refused: tuple[str, ...]) -> Adopt:
 
 
 def _returning(adopt: Adopt, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose results are adopted: array_api_strict's own return arrays of its own class."""
+    """A function whose results are adopted, and that is silent: NaN and infinity are values to the standard."""
 
     @functools.wraps(function)
     def returning(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        with numpy.errstate(all="ignore"):
+            result = function(*args, **kwargs)
         for each in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(each, _Array):
                 adopt(each)
@@ -90,6 +92,18 @@ def _refusing(method: str) -> Callable[..., Any]:
     return refusing
 
 
+def _reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> Any:
+    """array_api_strict 2.6 raises AttributeError where a copy is needed, and where there is no element to share."""
+    try:
+        return array_api_strict.reshape(x, shape, copy=None if 0 in x.shape else copy)
+    except AttributeError as error:
+        raise ValueError(str(error)) from error
+
+
+#: Where array_api_strict departs from the standard.
+_CORRECTED: dict[str, Any] = {"reshape": _reshape}
+
+
 class _Namespace:
     """A module of array_api_strict whose functions return adopted arrays."""
 
@@ -98,7 +112,7 @@ class _Namespace:
         self._adopt = adopt
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
+        value = _CORRECTED.get(name) or getattr(self._module, name)
         if isinstance(value, ModuleType):
             value = _Namespace(value, self._adopt)
         elif isinstance(value, FunctionType):
