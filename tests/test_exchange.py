@@ -225,10 +225,11 @@ def test_numpy_arrays_share_the_memory(dtype):
         assert np.may_share_memory(theirs, x._array)
         assert (theirs.dtype, theirs.shape) == (dtype, (2, 3))
     assert not np.may_share_memory(np.array(x), x._array)
-    with pytest.raises(ArgumentError, match="copy=False"):
+    with pytest.raises(ValueError, match="copy"):
         np.array(x, dtype="complex128" if dtype != "complex128" else "int8", copy=False)
-    with pytest.raises(ArgumentError, match="nonsense"):
-        x.__array__("nonsense")
+    for options in ({"dtype": "nonsense"}, {"dtype": "complex256", "copy": False}):
+        with pytest.raises(ArgumentError, match=f"{dtype} as {options['dtype']}"):
+            x.__array__(**options)
 
 
 def test_a_buffer_shares_the_memory():
