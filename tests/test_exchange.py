@@ -13,10 +13,12 @@ import weakref
 
 import numpy as np
 import pytest
+from rustorch_conformance.samples import samples
 
 import rustorch as rt
 from rustorch import nn
-from rustorch_core._data_types import DTYPES
+from rustorch_core._data_types import CATEGORIES, DTYPES
+from rustorch_core._op import REGISTRY
 from rustorch_core.errors import ArgumentError, ExportError, GradientError, OperandError, RusTorchError
 
 # A stranger who speaks DLPack and nothing else, by the structures of its header
@@ -538,6 +540,18 @@ def test_an_index_of_numpy_may_be_written_afterwards():
     theirs[:] = 2
     (y + z).sum().backward()
     assert w.grad.tolist() == [4, 0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32", "complex64"])
+@pytest.mark.parametrize("name", [name for name, op in REGISTRY.items() if op.kind in ("general", "unary", "binary")])
+def test_only_what_is_noted_as_a_view_shares_memory(name, dtype):
+    op = REGISTRY[name]
+    if np.dtype(dtype) in CATEGORIES[op.category] and not op.is_view and name != "setitem":
+        for sample in samples(op, np.dtype(dtype)):
+            inputs = [rt.asarray(array, copy=True) for array in sample.arrays]
+            output = sample.call(*inputs)
+            for part in output if isinstance(output, tuple) else (output,):
+                assert not any(np.may_share_memory(part._array, x._array) for x in inputs)
 
 
 def saved_arrays(node):
