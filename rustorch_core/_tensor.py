@@ -232,7 +232,7 @@ class Tensor:
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
-            raise ArgumentError(
+            raise ScalarError(
                 f"{kind}() of a tensor with shape {self.shape}; expected one element. Use .any() or .all()"
             )
         if kind in ("float", "int") and self.dtype in _data_types.CATEGORIES["complex floating-point"]:

@@ -95,6 +95,20 @@ def test_every_name_in_dir_is_there() -> None:
         _ = rt.nothing
 
 
+SUBMODULES = [getattr(rt, name) for name in dir(rt) if isinstance(getattr(rt, name), types.ModuleType)]
+
+
+@pytest.mark.parametrize("module", [*SUBMODULES, rt.nn.functional], ids=lambda module: module.__name__)
+def test_dir_of_a_submodule_names_what_is_ours(module) -> None:  # type: ignore[no-untyped-def]
+    public = [name for name in dir(module) if not name.startswith("_")]
+    assert public
+    for name in public:
+        value = getattr(module, name)
+        home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", "rustorch")
+        assert home.split(".")[0] in ("rustorch", "rustorch_core"), name
+    assert not {"annotations", "Any", "Callable"} & set(public)
+
+
 def test_public_functions_live_in_the_namespace() -> None:
     for name in dir(rt):
         value = getattr(rt, name)

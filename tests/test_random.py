@@ -403,6 +403,14 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
             Generator(0).integers(low, high, dtype=dtype)
 
 
+def test_integers_below_one_bound():
+    below, between = Generator(0).integers(5, shape=(9,)), Generator(0).integers(0, 5, (9,))
+    assert below.tolist() == between.tolist()
+    assert rt.random.integers(rt.asarray([1, 1])).tolist() == [0, 0]
+    with pytest.raises(ArgumentError, match="met 0 and 0"):
+        Generator(0).integers(0)
+
+
 def test_integers_between_tensors():
     low, high = rt.asarray([0, -5]), rt.asarray([[1], [3]])
     x = Generator(0).integers(low, high, (1000, 2, 2)).to("cpu").numpy()
