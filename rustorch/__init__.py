@@ -8,7 +8,7 @@ import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from rustorch_core import __version__, _mutation, _plugins
+from rustorch_core import __version__, _mutation, _numpy_protocol, _plugins
 from rustorch_core._arrangement_functions import *
 from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
 from rustorch_core._axes import broadcast_shapes
@@ -50,6 +50,7 @@ from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
+from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
@@ -76,6 +77,8 @@ _SUBMODULES = (
 def __getattr__(name: str) -> _Any:
     if name in _SUBMODULES:
         return _importlib.import_module(f"rustorch.{name}")
+    if name in _numpy_protocol.NUMPY_NAMES:
+        return globals()[_numpy_protocol.NUMPY_NAMES[name]]
     raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -9,7 +10,7 @@ import numpy
 from rustorch_core import _data_types, _devices, _graph
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._define import Prepared, beside, op, promoted, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
@@ -53,6 +54,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
+    if tensors := list(_tensors(obj)):
+        if copy is False:
+            raise ArgumentError("asarray: copy=False, but tensors in a sequence must be copied to become one")
+        return _from_tensor(_stacked(obj, tensors), dtype, device, None)
     wanted = None if dtype is None else as_dtype(dtype)
     target = _devices.device(device)
     array = _as_numpy(obj, wanted)
@@ -116,8 +121,7 @@ def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
 
 def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     """Nested lists: NumPy finds the kind of their numbers, and each kind has its default dtype here."""
-    plain = _plain(obj)
-    array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
+    array = _checked(lambda: numpy.asarray(obj, dtype=dtype), obj)
     if dtype is not None:
         return array
     if array.size == 0:
@@ -132,11 +136,22 @@ def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(kinds[array.dtype.kind]))
 
 
-def _plain(obj: Any) -> Any:
-    """Nested sequences with their tensors replaced by NumPy arrays; a gradient in them would be lost, so it raises."""
+def _tensors(obj: Any) -> Iterator[Tensor]:
+    """The tensors in nested sequences."""
     if isinstance(obj, Tensor):
-        return obj.__array__()
-    return [_plain(each) for each in obj] if isinstance(obj, (list, tuple)) else obj
+        yield obj
+    elif isinstance(obj, (list, tuple)):
+        for each in obj:
+            yield from _tensors(each)
+
+
+def _stacked(obj: Any, tensors: list[Tensor]) -> Tensor:
+    """Nested sequences of tensors and numbers as one tensor, with the gradient of each."""
+    from rustorch_core._manipulation_functions import stack
+
+    if isinstance(obj, (list, tuple)):
+        return stack([_stacked(each, tensors) for each in obj])
+    return obj if isinstance(obj, Tensor) else beside("asarray", tensors[0], obj)
 
 
 def _holds_arrays(obj: Any) -> bool:
@@ -219,19 +234,28 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
 
     Arguments:
         shape: integer or sequence of integers.
-        fill_value: Python number or tensor of one element.
+        fill_value: Python number or tensor of one element, whose gradient is kept.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
 
     Raises:
         DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        return _spread(fill_value.to(device=device, dtype=dtype), as_shape("full", shape))
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
     chosen = default if dtype is None else as_dtype(dtype)
     if not _holds(chosen, value):
         raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
     return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One element in every place of a shape, with its gradient."""
+    from rustorch_core._manipulation_functions import broadcast_to, reshape
+
+    return broadcast_to(reshape(value, ()), shape).clone()  # type: ignore[no-any-return]
 
 
 def _number(name: str, value: Any) -> Any:
@@ -306,16 +330,21 @@ def linspace(
     """Make evenly spaced numbers over an interval (Array API: linspace).
 
     Arguments:
-        start: first number.
-        stop: end of the interval.
+        start: first number; a tensor without axes keeps its gradient.
+        stop: end of the interval, likewise.
         num: how many numbers.
         dtype: by default the default floating-point dtype of the numbers' kind.
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    (count,) = as_shape("linspace", (num,))
     if count < 0:
         raise ArgumentError(f"linspace: the number of elements is {count}")
+    if any(isinstance(each, Tensor) and each.requires_grad for each in (start, stop)):
+        first, last = promoted("linspace", start, stop)
+        parts = linspace(0.0, 1.0, count, dtype=first.dtype, device=first.device, endpoint=endpoint)
+        return (first + (last - first) * parts).to(device=device, dtype=dtype)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
 

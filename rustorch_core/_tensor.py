@@ -47,7 +47,6 @@ class Tensor:
     _memory: Memory
     _grad: Tensor | None
 
-    __array_ufunc__ = None  # NumPy leaves `array + tensor` to the tensor
     __hash__ = object.__hash__
 
     if TYPE_CHECKING:
@@ -146,6 +145,22 @@ class Tensor:
         """The transpose of each matrix in the last two axes (Array API)."""
         transposed: Tensor = self.matrix_transpose()
         return transposed
+
+    @property
+    def real(self) -> Tensor:
+        """The real part; the tensor itself where there is no other."""
+        from rustorch_core._elementwise_functions import real
+
+        return real(self) if self.dtype in _data_types.CATEGORIES["complex floating-point"] else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, zeros for real numbers."""
+        from rustorch_core import _creation_functions, _elementwise_functions
+
+        if self.dtype in _data_types.CATEGORIES["complex floating-point"]:
+            return _elementwise_functions.imag(self)
+        return _creation_functions.zeros_like(self)
 
     def __len__(self) -> int:
         if not self._array.shape:

@@ -4,11 +4,13 @@ import copy
 import math
 import operator
 import pickle
+import types
 
 import numpy as np
 import pytest
 
 import rustorch as rt
+from rustorch_core import _numpy_protocol
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._op import REGISTRY
 from rustorch_core.errors import (
@@ -65,7 +67,11 @@ ELEMENTWISE = [name for name, op in REGISTRY.items() if op.kind in ("unary", "bi
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_ops_are_methods(name: str) -> None:
-    assert getattr(rt.Tensor, name) is getattr(rt, name)
+    if name in ("real", "imag"):
+        assert getattr(rt.asarray([1 + 2j]), name).tolist() == [{"real": 1.0, "imag": 2.0}[name]]
+        assert getattr(rt.ones(1), name).tolist() == [{"real": 1.0, "imag": 0.0}[name]]
+    elif name != "round":  # whose method is called as NumPy calls it
+        assert getattr(rt.Tensor, name) is getattr(rt, name)
 
 
 @pytest.mark.parametrize(
@@ -300,8 +306,56 @@ def test_numpy_leaves_operations_to_the_tensor() -> None:
     x = rt.asarray([1.0, 2.0, 3.0])
     for found in (np.ones(3) + x, np.float64(1) * x, np.ones((3, 3)) @ x, np.ones(3) < x, x - np.ones(3)):
         assert type(found) is rt.Tensor
-    with pytest.raises(TypeError):
-        np.add(np.ones(3), x)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (lambda x: np.add(np.ones(3), x), [2.0, 3.0, 4.0]),
+        (lambda x: np.arctan2(x, 1.0), np.arctan2([1.0, 2.0, 3.0], 1.0)),
+        (lambda x: np.float32(2) * x, [2.0, 4.0, 6.0]),
+        (lambda x: np.logical_not(x), [False, False, False]),
+        (lambda x: np.spacing(x.astype("float64")), np.spacing([1.0, 2.0, 3.0])),
+        (lambda x: np.add.reduce(x), 6.0),
+        (lambda x: np.multiply.outer(x, np.ones(1)), [[1.0], [2.0], [3.0]]),
+        (lambda x: np.add(x, 1, out=rt.zeros(3)), [2.0, 3.0, 4.0]),
+        (lambda x: np.exp(x, dtype="float64"), np.exp([1.0, 2.0, 3.0])),
+        (lambda x: np.modf(x / 2)[1], [0.0, 1.0, 1.0]),
+        (lambda x: np.sum(x), 6.0),
+        (lambda x: np.mean(x, axis=0), 2.0),
+        (lambda x: np.max(rt.stack([x, 2 * x]), 1, keepdims=True), [[3.0], [6.0]]),
+        (lambda x: np.std(x, ddof=1), 1.0),
+        (lambda x: np.any(x > 2), True),
+        (lambda x: np.round(x / 3, 1), [0.3, 0.7, 1.0]),
+        (lambda x: np.clip(x, 1.5, 2.5), [1.5, 2.0, 2.5]),
+        (lambda x: np.argmax(x), 2),
+        (lambda x: np.cumsum(x), [1.0, 3.0, 6.0]),
+    ],
+)
+def test_functions_of_numpy_give_tensors(call, expected) -> None:  # type: ignore[no-untyped-def]
+    found = call(rt.asarray([1.0, 2.0, 3.0]))
+    assert type(found) is rt.Tensor
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+
+
+def test_functions_of_numpy_have_the_gradient_of_ours() -> None:
+    x = rt.asarray([1.0, 2.0, 3.0])
+    assert rt.grad(lambda x: np.sum(np.square(x) + np.float64(3) * x))(x).tolist() == [5.0, 7.0, 9.0]
+    with pytest.raises(GradientError, match=r"call \.detach\(\)"):
+        np.spacing(rt.ones(3).requires_grad_())
+
+
+def test_numpy_arrays_stay_what_they_are() -> None:
+    array = np.ones(3)
+    array += rt.asarray([1.0, 2.0, 3.0])
+    assert type(array) is np.ndarray and array.tolist() == [2.0, 3.0, 4.0]
+    with pytest.raises(GradientError, match=r"call \.detach\(\)"):
+        array += rt.ones(3).requires_grad_()
+
+
+def test_a_strangers_function_of_a_known_name_is_the_strangers() -> None:
+    assert _numpy_protocol._ours(np.add) is rt.add
+    assert _numpy_protocol._ours(types.SimpleNamespace(__name__="add")) is None
 
 
 @pytest.mark.parametrize("symbol", [*OPERATORS, operator.matmul, operator.and_, operator.lshift, operator.lt])
@@ -492,8 +546,8 @@ def test_astype_truncates_toward_zero() -> None:
 def test_dtypes_are_named_in_many_ways() -> None:
     for name in ("float64", np.float64, np.dtype("float64"), rt.float64, ">f8"):
         assert rt.ones(1).to(dtype=name).dtype == rt.float64
-    assert rt.ones(1, dtype=float).dtype == rt.float32
-    assert rt.ones(1, dtype=int).dtype == rt.int64
+    for kind, dtype in ((bool, rt.bool), (int, rt.int64), (float, rt.float64), (complex, rt.complex128)):
+        assert rt.ones(1, dtype=kind).dtype == dtype
     for wrong in ("float8", "text", None, 3, object, np.ones(2)):
         with pytest.raises(DTypeError, match="there are: bool, int8"):
             rt.ones(1).astype(wrong)
