@@ -11,7 +11,7 @@ import numpy
 from rustorch_core import _data_types, _devices, _exchange, _graph
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, beside, op, public_names
+from rustorch_core._define import Prepared, beside, op, promoted, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
@@ -267,19 +267,28 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
 
     Arguments:
         shape: integer or sequence of integers.
-        fill_value: Python number or tensor of one element.
+        fill_value: Python number or tensor of one element, whose gradient is kept.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
 
     Raises:
         DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        return _spread(fill_value.to(device=device, dtype=dtype), as_shape("full", shape))
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
     chosen = default if dtype is None else as_dtype(dtype)
     if not _holds(chosen, value):
         raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
     return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One element in every place of a shape, with its gradient."""
+    from rustorch_core._manipulation_functions import broadcast_to, reshape
+
+    return broadcast_to(reshape(value, ()), shape).clone()  # type: ignore[no-any-return]
 
 
 def _number(name: str, value: Any) -> Any:
@@ -354,16 +363,21 @@ def linspace(
     """Make evenly spaced numbers over an interval (Array API: linspace).
 
     Arguments:
-        start: first number.
-        stop: end of the interval.
+        start: first number; a tensor without axes keeps its gradient.
+        stop: end of the interval, likewise.
         num: how many numbers.
         dtype: by default the default floating-point dtype of the numbers' kind.
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    (count,) = as_shape("linspace", (num,))
     if count < 0:
         raise ArgumentError(f"linspace: the number of elements is {count}")
+    if any(isinstance(each, Tensor) and each.requires_grad for each in (start, stop)):
+        first, last = promoted("linspace", start, stop)
+        parts = linspace(0.0, 1.0, count, dtype=first.dtype, device=first.device, endpoint=endpoint)
+        return (first + (last - first) * parts).to(device=device, dtype=dtype)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
 

@@ -447,8 +447,9 @@ def test_nested_lists_of_tensors():
     assert rt.asarray([x.astype("bfloat16"), [1, 2]]).dtype == rt.bfloat16
     assert rt.asarray([x, rt.asarray([1, 2])]).dtype == rt.float32
     assert rt.asarray([rt.zeros(0, dtype="int8")]).dtype == rt.int8
-    with pytest.raises(GradientError, match="stack"):
-        rt.asarray([x, y.requires_grad_()])
+    y.requires_grad_()
+    rt.asarray([x, [y[1] * 2, 1.0]]).sum().backward()
+    assert y.grad.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize(

@@ -537,7 +537,7 @@ def test_shapes_of_parameters():
     assert generator.normal(rt.zeros((3, 1)), rt.ones(2), (4, 3, 2)).shape == (4, 3, 2)
     assert generator.normal([1.0, 2.0], numpy.ones(2)).shape == (2,)
     assert generator.permutation(0).shape == (0,)
-    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) do not broadcast"):
+    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) cannot be broadcast"):
         generator.normal(rt.zeros(3), rt.ones(2))
     with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) .* cannot be broadcast to shape \(2,\)"):
         generator.normal(rt.zeros(3), 1, (2,))
