@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,19 @@ class Node:
     outputs add up, so each may go its own way.
     """
 
-    __slots__ = ("__weakref__", "attributes", "index", "key", "leaf", "op", "order", "parents", "saved", "shape")
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "hooks",
+        "index",
+        "key",
+        "op",
+        "order",
+        "parents",
+        "receiver",
+        "saved",
+        "shape",
+    )
 
     def __init__(self, op: Op | None, shape: tuple[int, ...], key: DispatchKey) -> None:
         self.op = op
@@ -97,10 +109,30 @@ class Node:
         self.saved: tuple[tuple[Any, ...] | None, ...] | None = ()
         self.attributes: Mapping[str, Any] = {}
         self.index = 0
-        self.leaf: weakref.ref[Tensor] | None = None
+        #: The tensor whose `.grad` the gradient goes to: a leaf, or one that was told to retain it.
+        self.receiver: weakref.ref[Tensor] | None = None
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
 
     def __repr__(self) -> str:
         return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}, dtype={self.key.dtype})"
+
+
+def now() -> int:
+    """A number between those of the nodes that there are and of all that come later."""
+    return next(_order)
+
+
+def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
+    """Where a stretch of the graph begins: the nodes older than `since`, and the leaves, that the outputs came from."""
+    found = {node for node in outputs if node is not None}
+    stack = list(found)
+    while stack:
+        node = stack.pop()
+        for parent in node.parents if node.order > since else ():
+            if parent is not None and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return sorted((node for node in found if node.op is None or node.order < since), key=lambda node: node.order)
 
 
 def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
@@ -115,7 +147,7 @@ def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
         raise DTypeError(f"requires_grad_: {tensor.dtype} has no gradient; only floating-point tensors do")
     if node is None:
         node = Node(None, tensor.shape, tensor._key)
-        node.leaf = weakref.ref(tensor)
+        node.receiver = weakref.ref(tensor)
         tensor._node = node
 
 

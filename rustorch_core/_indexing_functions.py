@@ -69,6 +69,7 @@ def _is_basic(key: tuple[Any, ...]) -> bool:
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=lambda xp, x, key: x[key],
+    selects=True,
     method=False,
 )
 def _get(x: Tensor, /, key: Any) -> Prepared:
@@ -80,6 +81,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=lambda xp, x, key: x[key],
+    selects=True,
     is_view=True,
     method=False,
 )

@@ -42,6 +42,7 @@ class Op:
         takes_list: whether the native function takes its arrays as one list.
         reference: the same function in NumPy, for the value test; default: NumPy's of that name.
         keeps_dtype: whether the result has the dtype of the inputs, for every dtype of the category.
+        selects: whether the gradient is 0 where an input had no say, as behind `where`.
         home: the module that states it.
     """
 
@@ -62,6 +63,7 @@ class Op:
         "operator",
         "reference",
         "rules",
+        "selects",
         "served",
         "summary",
         "takes_list",
@@ -83,6 +85,7 @@ class Op:
         takes_list: bool = False,
         reference: Callable[..., Any] | None = None,
         keeps_dtype: bool = False,
+        selects: bool = False,
         operator: str | None = None,
         kind: str = "general",
         home: str = "",
@@ -103,6 +106,7 @@ class Op:
         self.takes_list = takes_list
         self.reference = reference
         self.keeps_dtype = keeps_dtype
+        self.selects = selects
         self.operator = operator
         self.kind = kind
         self.home = home
