@@ -45,6 +45,7 @@ from rustorch_core._linear_algebra_functions import *
 from rustorch_core._manipulation_functions import *
 from rustorch_core._nan_functions import *
 from rustorch_core._neural_functions import *
+from rustorch_core._printing import printoptions, set_printoptions
 from rustorch_core._product_functions import *
 from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
