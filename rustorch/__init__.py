@@ -5,6 +5,7 @@ carry the names that PyTorch users know and are imported at first use.
 """
 
 import importlib as _importlib
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
@@ -77,7 +78,9 @@ _SUBMODULES = (
 def __getattr__(name: str) -> _Any:
     if name in _SUBMODULES:
         return _importlib.import_module(f"rustorch.{name}")
-    raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
+    hint = _importlib.import_module("rustorch._other_names").hint(name)
+    # By the name and the module Python suggests what is spelt alike.
+    raise AttributeError(f"module 'rustorch' has no attribute {name!r}{hint}", name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:

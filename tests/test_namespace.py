@@ -3,6 +3,8 @@
 import inspect
 import pydoc
 import re
+import subprocess
+import sys
 import types
 
 import array_api_strict as strict
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import rustorch as rt
+from rustorch import _other_names
 from rustorch_core._op import REGISTRY
 
 #: Signatures that take more than the standard's, and why.
@@ -145,6 +148,25 @@ def test_finfo_and_iinfo_hold_python_numbers() -> None:
     assert (rt.finfo("complex128").dtype, rt.finfo("float32").bits) == (rt.float64, 32)
     assert rt.iinfo("int8")[:3] == (8, 127, -128)
     assert type(rt.iinfo(rt.uint64).max) is int
+
+
+def resolved(path: str) -> object:
+    value: object = rt
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize(("name", "ours"), list(_other_names._OURS.items()))
+def test_a_name_of_others_leads_to_ours(name: str, ours: str) -> None:
+    assert callable(resolved(ours))
+    with pytest.raises(AttributeError, match=rf"'{name}'; use rustorch\.{re.escape(ours)}$"):
+        getattr(rt, name)
+
+
+def test_a_misspelt_name_leads_to_the_nearest() -> None:
+    run = subprocess.run([sys.executable, "-c", "import rustorch; rustorch.consat"], capture_output=True, text=True)
+    assert run.stderr.rstrip().endswith("module 'rustorch' has no attribute 'consat'. Did you mean: 'concat'?")
 
 
 # Docstrings
