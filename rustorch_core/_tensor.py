@@ -39,6 +39,8 @@ class Tensor:
     Conforms to the Array API standard; methods carry PyTorch's names where the standard has none.
     """
 
+    __module__ = _NAMESPACE  # where users and pickles find it
+
     # _memory and _grad stay unset until they are needed: a tensor is made for every result, and each slot costs.
     __slots__ = ("__weakref__", "_array", "_grad", "_key", "_memory", "_node")
 

@@ -183,6 +183,23 @@ def test_help(name: str) -> None:
     assert name in pydoc.render_doc(getattr(rt, name))
 
 
+#: In the standard since 2025.12, which the strict implementation does not have yet.
+NEW = ["linalg.eig", "linalg.eigvals"]
+STANDARD = {*MAIN, *NEW, *(f"{part}.{name}" for part in ("linalg", "fft") for name in getattr(strict, part).__all__)}
+#: Not functions of the namespace there, but of what it tells about itself.
+INSPECTION = {"default_device", "devices"}
+
+
+def test_the_standard_is_named_as_the_source_of_what_it_has_and_of_nothing_else() -> None:
+    parts = {"": rt, "linalg.": rt.linalg, "fft.": rt.fft, "special.": rt.special, "nn.": rt.nn.functional}
+    functions = {prefix + name: getattr(part, name) for prefix, part in parts.items() for name in dir(part)}
+    named = {
+        name for name, value in functions.items() if inspect.isfunction(value) and "(Array API" in pydoc.getdoc(value)
+    }
+    expected = {name for name, value in functions.items() if inspect.isfunction(value)} & STANDARD
+    assert {name for name in named if not name.startswith("_")} - INSPECTION == expected - INSPECTION
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_parameter_is_explained(name: str) -> None:
     function = getattr(rt, name)
