@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy
 
-from rustorch_core import _data_types, _devices, _graph
+from rustorch_core import _data_types, _devices, _exchange, _graph
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, op, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
-from rustorch_core._tensor import Tensor, tensor_like, wrap
+from rustorch_core._tensor import Tensor, from_host, tensor_like, wrap
 from rustorch_core.errors import (
     ArgumentError,
-    DeviceMismatchError,
     DTypeError,
+    ExportError,
     GradientError,
     OperandError,
     OutOfMemoryError,
@@ -61,21 +62,30 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
-    wanted = None if dtype is None else as_dtype(dtype)
-    target = _devices.device(device)
-    array = _as_numpy(obj, wanted, target)
-    if copy is False and (
-        (array is not obj and not hasattr(obj, "__array_interface__")) or wanted not in (None, array.dtype)
-    ):
+    if hasattr(obj, "__dlpack__") and not isinstance(obj, (numpy.ndarray, numpy.generic)):
+        try:
+            taken = _exchange.taken_over(obj, None)
+        except ExportError:
+            if not hasattr(obj, "__array__"):
+                raise
+        else:
+            is_bound = device is not None or not taken.device.shares_host_memory
+            return _from_tensor(taken, dtype, device if is_bound else _devices.device(), copy)
+    return _from_host(obj, None if dtype is None else as_dtype(dtype), _devices.device(device), copy)
+
+
+def _from_host(obj: Any, dtype: _data_types.DType | None, device: Device, copy: bool | None) -> Tensor:
+    """What is no tensor and speaks no DLPack: memory is shared where a NumPy array would share it."""
+    array, is_foreign = _as_numpy(obj, dtype, device, copy)
+    wanted = as_dtype(array.dtype) if dtype is None else dtype
+    is_shared = is_foreign and array.dtype == wanted and device.shares_host_memory and not copy
+    if copy is False and not is_shared:
         raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} cannot become a tensor without a copy")
-    if wanted is None:
-        wanted = as_dtype(array.dtype)
-    key = target.key(wanted)
-    if not target.shares_host_memory:
-        if copy is False:
-            raise ArgumentError(f"asarray: copy=False, but host memory cannot be used by {target}")
-        return tensor_like(Tensor, target.from_host(array.astype(wanted, copy=False)), key)
-    return tensor_like(Tensor, numpy.array(array, dtype=wanted, copy=True if copy else None), key)
+    if array.dtype.kind == "c" != wanted.kind:
+        raise DTypeError(
+            f"asarray: {array.dtype} does not fit into {wanted}; take the real or the imaginary part first"
+        )
+    return from_host(array.astype(wanted, copy=is_foreign and not is_shared), device)
 
 
 def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tensor:
@@ -93,21 +103,29 @@ def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tenso
     return result
 
 
-def _as_numpy(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any]:
-    """Anything that holds numbers as a NumPy array; Python numbers in the default dtype of their kind."""
-    if isinstance(obj, (numpy.ndarray, numpy.generic)):
-        array = numpy.asarray(obj)
+def _as_numpy(obj: Any, dtype: Any, device: Device, copy: bool | None) -> tuple[numpy.ndarray[Any, Any], bool]:
+    """Anything that holds numbers as a NumPy array, and whether its memory may be somebody else's.
+
+    Python numbers get the default dtype of their kind.
+    """
+    if isinstance(obj, numpy.generic):
+        array, is_foreign = numpy.asarray(obj), False
     elif isinstance(obj, (bool, int, float, complex)):
-        return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj)
+        return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj), False
     elif isinstance(obj, (list, tuple, range)):
-        return _from_nested(obj, dtype, device)
-    elif hasattr(obj, "__dlpack__"):
-        array = numpy.from_dlpack(obj)
+        return _from_nested(obj, dtype, device), False
     else:
-        array = numpy.asarray(obj)
-    if array.dtype.kind not in "biufcV" or (array.dtype.kind == "V" and array.dtype.name != "bfloat16"):
-        raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    return array
+        try:
+            array, is_foreign = numpy.asarray(obj, copy=None if copy else copy), True
+        except Exception as error:  # what strangers raise
+            if copy is False:
+                raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} needs one: {error}") from error
+            raise OperandError(f"asarray: {type(obj).__name__} cannot become a tensor: {error}") from error
+    if array.dtype.newbyteorder("=") not in _data_types.CATEGORIES["all"]:
+        raise OperandError(
+            f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers of a dtype that rustorch has"
+        )
+    return array, is_foreign
 
 
 def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
@@ -123,47 +141,42 @@ def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
 
 
 def _from_nested(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any]:
-    """Nested lists: NumPy finds the kind of their numbers, and each kind has its default dtype here."""
-    plain = _plain(obj, device)
+    """Nested lists: tensors and arrays in them keep their dtype beside numbers, and numbers alone get their default."""
+    arrays: set[_data_types.DType] = set()
+    plain = _plain(obj, device, arrays)
     array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
     if dtype is not None:
         return array
-    if array.size == 0:
+    if array.size == 0 and not arrays:
         return array.astype(_data_types.Defaults.floating)
-    if array.dtype == object:
-        raise OperandError(f"asarray: {type(obj).__name__} holds something that is no number")
-    if _holds_arrays(obj):
-        return array
     kinds = {"b": bool(0), "i": 0, "u": 0, "f": 0.0, "c": 0j}
     if array.dtype.kind not in kinds:
         raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(kinds[array.dtype.kind]))
+    number = kinds[array.dtype.kind]
+    if arrays:
+        together = functools.reduce(_data_types.promote_types, arrays)
+        return array.astype(_data_types.with_scalar(together, number), copy=False)
+    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(number))
 
 
-def _plain(obj: Any, device: Device) -> Any:
-    """Nested sequences with the tensors in them replaced by NumPy arrays.
-
-    Raises:
-        GradientError: for a tensor that requires a gradient, which would be lost.
-        DeviceMismatchError: for a tensor on another device than the result's.
-    """
-    if not isinstance(obj, Tensor):
-        return [_plain(each, device) for each in obj] if isinstance(obj, (list, tuple)) else obj
-    if obj.requires_grad:
-        raise GradientError(
-            "asarray: the gradient of a tensor in a list would be lost; use rustorch.stack, or .detach()"
-        )
-    if obj.device is not device:
-        raise DeviceMismatchError(
-            f"asarray: a tensor on {obj.device} in a list for {device}; pass device={str(obj.device)!r}"
-        )
-    return device.to_host(obj._array)
+_NUMBERS = frozenset({bool, int, float, complex})
 
 
-def _holds_arrays(obj: Any) -> bool:
+def _plain(obj: Any, device: Device, arrays: set[_data_types.DType]) -> Any:
+    """Nested sequences with NumPy arrays in the place of tensors and other arrays, whose dtypes are added to a set."""
     if isinstance(obj, (list, tuple)):
-        return bool(obj) and all(_holds_arrays(each) for each in obj)
-    return hasattr(obj, "dtype")
+        return [each if type(each) in _NUMBERS else _plain(each, device, arrays) for each in obj]
+    if not hasattr(obj, "__array__"):
+        return obj
+    if isinstance(obj, Tensor) and obj.requires_grad:
+        raise GradientError("asarray: a list has no gradient, and a tensor in it requires one; use rustorch.stack")
+    if isinstance(obj, Tensor) and obj.device is device:
+        array = device.to_host(obj._array)
+    else:
+        array = asarray(obj, device=None if isinstance(obj, Tensor) else "cpu").__array__(copy=True)
+    arrays.add(array.dtype)
+    # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
+    return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -171,23 +184,19 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 
     Arguments:
         x: anything with `__dlpack__`.
-        device: device of the result; by default the host's for host memory.
+        device: device of the result; by default the one where `x` is.
         copy: True always copies; False never does, and raises where it would be needed.
 
     Raises:
-        ArgumentError: where `copy=False` and a copy is needed.
+        ArgumentError: where `copy=False` and a copy is needed to reach the device.
+        ExportError: where the other library does not let go of it as asked.
         OperandError: where `x` has no `__dlpack__`.
     """
-    if isinstance(x, Tensor):
-        return asarray(x.detach(), device=device, copy=copy)
     if not hasattr(x, "__dlpack__"):
         raise OperandError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use asarray")
-    target = _devices.device(device)
-    try:
-        array = numpy.from_dlpack(x, device="cpu", copy=copy)
-    except (BufferError, RuntimeError, ValueError, TypeError) as error:
-        raise ArgumentError(f"from_dlpack: {type(x).__name__} cannot be taken over: {error}") from error
-    return asarray(array, device=target, copy=None if target.shares_host_memory else copy)
+    target = None if device is None else _devices.device(device)
+    taken = x.detach() if isinstance(x, Tensor) else _exchange.taken_over(x, copy)
+    return asarray(taken, device=target, copy=copy if isinstance(x, Tensor) or not copy else None)
 
 
 def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -296,7 +296,8 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         )
     from rustorch_core._creation_functions import asarray
 
-    return asarray(other, device=device)
+    # What the graph saves of an operand must not change with the array.
+    return asarray(other, device=device, copy=True if tensor._node is not None else None)
 
 
 def op(

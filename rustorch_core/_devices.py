@@ -64,16 +64,19 @@ class Device:
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 
-    def supports(self, dtype: DType) -> bool:
+    def supports(self, dtype: Any) -> bool:
+        dtype = as_dtype(dtype)
         return dtype in self._keys or self._native_dtype(dtype) is not None
 
-    def key(self, dtype: DType) -> DispatchKey:
+    def key(self, dtype: Any) -> DispatchKey:
         """The key for arrays of this dtype here.
 
         Raises:
             DTypeError: where the device has no such dtype.
         """
         found = self._keys.get(dtype)
+        if found is None and (dtype := as_dtype(dtype)) in self._keys:
+            found = self._keys[dtype]
         if found is None:
             native = self._native_dtype(dtype)
             if native is None:

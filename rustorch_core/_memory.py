@@ -44,6 +44,9 @@ class _Living(Generic[T]):
             self.references = [each for each in self.references if each() is not None]
             self.limit = 2 * len(self.references) + 8
 
+    def __bool__(self) -> bool:
+        return any([each() is not None for each in self.references])
+
     def __iter__(self) -> Iterator[T]:
         return iter([thing for each in self.references if (thing := each()) is not None])
 
@@ -137,11 +140,16 @@ def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any])
 
 def add_detached(
     owner: Tensor, view: Tensor, op: Op | None = None, attributes: Mapping[str, Any] | None = None
-) -> None:
-    """Note that one tensor shares another's memory, as a view by an op if there is one, but not its gradient."""
+) -> Tensor:
+    """Note that one tensor shares another's memory, as a view by an op if there is one, but not its gradient.
+
+    Returns:
+        the view.
+    """
     place = place_of(owner)
     origin = place if op is None else (place[0], place, op, attributes or {})
     view._place = (Family(view, place[0].buffer, origin), None, None, {})
+    return view
 
 
 def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
@@ -196,7 +204,7 @@ def is_shared(tensor: Tensor) -> bool:
         return False
     buffer = tensor._place[0].buffer
     others = (each is not tensor for family in buffer.families for each in family.members())
-    return any(others) or any(True for _ in buffer.exports)
+    return any(others) or bool(buffer.exports)
 
 
 def save(tensor: Tensor) -> Saved:
@@ -209,7 +217,7 @@ def save(tensor: Tensor) -> Saved:
     saved = Saved(tensor._array, tensor._key)
     if tensor._place is not None:
         buffer = tensor._place[0].buffer
-        if any(True for _ in buffer.exports):  # a stranger's write cannot be noticed
+        if buffer.exports:  # a stranger's write cannot be noticed
             saved.array = _copy(saved)
             return saved
         buffer.saved.add(weakref.ref(saved))

@@ -22,6 +22,7 @@ from rustorch_core.errors import (
     ExportError,
     GradientError,
     OperandError,
+    RusTorchError,
     ScalarError,
 )
 
@@ -200,9 +201,17 @@ class Tensor:
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
         try:
-            return np.array(self._array if copy else exported(self), dtype=dtype, copy=copy)
-        except ValueError as error:
+            array: np.ndarray[Any, Any] = np.array(self._array, dtype=dtype, copy=copy)
+        except (TypeError, ValueError) as error:
             raise ArgumentError(f"__array__: {self.dtype} as {dtype}, copy={copy}: {error}") from error
+        return exported(self) if array is self._array else array
+
+    def __buffer__(self, flags: int) -> memoryview:
+        """The memory for `memoryview(tensor)`, which asks for it from Python 3.12 on (PEP 688)."""
+        try:
+            return memoryview(self.__array__())  # type: ignore[arg-type]  # before Python 3.12 a buffer has no type
+        except (RusTorchError, ValueError) as error:
+            raise ExportError(f"{self.dtype} on {self.device} cannot be exported as a buffer: {error}") from error
 
     def __bool__(self) -> bool:
         return bool(self._scalar("bool"))
@@ -252,26 +261,23 @@ class Tensor:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """Hand the memory to another library (Array API: __dlpack__)."""
+        """Hand the memory to another library (Array API: __dlpack__); a copy where that library could not use it."""
+        from rustorch_core import _exchange
+
         if self.requires_grad:
             raise ExportError("a tensor that takes part in a gradient cannot be exported; call .detach() first")
-        array = self._array if copy else exported(self)
-        try:
-            return array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-        except (TypeError, ValueError, RuntimeError, BufferError) as error:
-            raise ExportError(f"{self.dtype} on {self.device} cannot be exported by DLPack: {error}") from error
+        return _exchange.capsule(self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.is_leaf:
             raise GradientError("pickling a computed tensor would lose its gradient; call .detach() first")
         values = self.device.to_host(self._array)
-        return _rebuild, (type(self), np.array(values), self.dtype.name, str(self.device), self.requires_grad)
+        return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
         if not self.is_leaf:
             return self
-        made = tensor_like(type(self), self._array, self._key)
-        add_detached(self, made)
+        made = add_detached(self, tensor_like(type(self), self._array, self._key))
         return made.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -280,6 +286,8 @@ class Tensor:
         made = tensor_like(type(self), self._key.namespace.asarray(self._array, copy=True), self._key)
         made.requires_grad_(self.requires_grad)
         memo[id(self)] = made
+        if self.grad is not None:
+            made.grad = self.grad.__deepcopy__(memo)
         return made
 
     # Devices
@@ -352,9 +360,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """A view of the same memory that takes part in no gradient."""
-        made = tensor_like(Tensor, self._array, self._key)
-        add_detached(self, made)
-        return made
+        return add_detached(self, tensor_like(Tensor, self._array, self._key))
 
     def backward(
         self, gradient: Tensor | None = None, *, retain_graph: bool = False, create_graph: bool = False
@@ -407,6 +413,12 @@ def wrap(native: Any, device: Device) -> Tensor:
     made._key = device.keys[native.dtype]
     made._node = made._place = made._saved = None
     return made
+
+
+def from_host(array: np.ndarray[Any, Any], device: Device) -> Tensor:
+    """A tensor of a NumPy array, whose memory it takes over where the device is the host's."""
+    native = array if device.shares_host_memory else device.from_host(array)
+    return tensor_like(Tensor, native, device.key(array.dtype))
 
 
 def _rebuild(kind: type[Tensor], values: Any, dtype: str, device_name: str, requires_grad: bool) -> Tensor:

@@ -6,6 +6,7 @@ import re
 import types
 
 import array_api_strict as strict
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -77,7 +78,8 @@ def is_ours(name: str) -> bool:
     """Whether a name is the standard's, a dtype, or defined in this project, as what a chapter imports is not."""
     value = getattr(rt, name)
     home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-    return name in MAIN or isinstance(value, np.dtype) or str(home).split(".")[0] in ("rustorch", "rustorch_core")
+    is_dtype = isinstance(value, type) and issubclass(value, (np.generic, ml_dtypes.bfloat16))
+    return name in MAIN or is_dtype or str(home).split(".")[0] in ("rustorch", "rustorch_core")
 
 
 def test_nothing_is_astray() -> None:
@@ -105,7 +107,11 @@ def test_constants_and_dtypes() -> None:
     assert rt.nan != rt.nan
     assert rt.__array_api_version__ == "2025.12"
     for name in ("bool", "int8", "uint64", "float32", "complex128"):
-        assert getattr(rt, name) == name
+        dtype = rt.empty(1, dtype=getattr(rt, name)).dtype
+        assert isinstance(dtype, np.dtype)
+        assert dtype == getattr(rt, name)
+        assert dtype == name
+    assert None not in (rt.float64, rt.float32)  # which a numpy.dtype would be: NumPy reads None as float64
 
 
 def test_inspection() -> None:

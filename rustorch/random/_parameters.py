@@ -12,10 +12,9 @@ import numpy
 
 from rustorch_core import _devices, _graph
 from rustorch_core._axes import as_shape
-from rustorch_core._creation_functions import asarray
 from rustorch_core._data_types import CATEGORIES, Defaults, DType, as_dtype, float64, promote_types
 from rustorch_core._devices import Device
-from rustorch_core._tensor import Tensor, same_device
+from rustorch_core._tensor import Tensor, from_host, same_device
 from rustorch_core.errors import (
     ArgumentError,
     DTypeError,
@@ -92,7 +91,7 @@ class _Call:
         """What was drawn, in the dtype and on the device that were asked for."""
         if values.size and values.dtype != self.dtype:
             self.check_holds(values.max())
-        return asarray(values.astype(self.dtype, copy=False), device=self.device)
+        return from_host(values.astype(self.dtype, copy=False), self.device)
 
     def check_holds(self, highest: Any) -> None:
         """Raise ArgumentError where the dtype is an integer one that ends below a number."""
