@@ -19,6 +19,8 @@ from rustorch import nn
 from rustorch_core._data_types import DTYPES
 from rustorch_core.errors import ArgumentError, ExportError, GradientError, OperandError, RusTorchError
 
+pytestmark = pytest.mark.needs("host memory")
+
 # A stranger who speaks DLPack and nothing else, by the structures of its header
 
 VERSIONED, READ_ONLY, IS_COPIED = b"dltensor_versioned", 1, 2
