@@ -51,6 +51,7 @@ from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
+from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
@@ -74,9 +75,37 @@ _SUBMODULES = (
 )
 
 
+#: NumPy's names of functions that the standard has another one for; libraries look them up in a namespace.
+_NUMPY_NAMES = {
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "bitwise_not": "bitwise_invert",
+    "concatenate": "concat",
+    "conjugate": "conj",
+    "degrees": "rad2deg",
+    "fabs": "abs",
+    "invert": "bitwise_invert",
+    "left_shift": "bitwise_left_shift",
+    "mod": "remainder",
+    "power": "pow",
+    "radians": "deg2rad",
+    "right_shift": "bitwise_right_shift",
+    "rint": "round",
+    "true_divide": "divide",
+}
+
+
 def __getattr__(name: str) -> _Any:
     if name in _SUBMODULES:
         return _importlib.import_module(f"rustorch.{name}")
+    if name in _NUMPY_NAMES:
+        return globals()[_NUMPY_NAMES[name]]
     raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
 
 

@@ -88,7 +88,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
         for axis in range(-1, -len(lengths) - 1, -1):
             if result[axis] != lengths[axis] and 1 not in (result[axis], lengths[axis]):
                 raise ShapeError(
-                    f"shapes {' and '.join(str(as_shape('', each)) for each in shapes)} do not broadcast together"
+                    f"shapes {' and '.join(str(as_shape('', each)) for each in shapes)} cannot be broadcast together"
                 )
             result[axis] = lengths[axis] if result[axis] == 1 else result[axis]
     return tuple(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -10,7 +11,7 @@ import numpy
 from rustorch_core import _data_types, _devices, _exchange, _graph
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._define import Prepared, beside, op, promoted, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
@@ -19,7 +20,6 @@ from rustorch_core.errors import (
     ArgumentError,
     DTypeError,
     ExportError,
-    GradientError,
     OperandError,
     OutOfMemoryError,
     ShapeError,
@@ -62,6 +62,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     """
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
+    if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
+        if copy is False:
+            raise ArgumentError("asarray: copy=False, but tensors in a sequence must be copied to become one")
+        return _from_tensor(_stacked(obj, tensors[0]), dtype, device, None)
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (numpy.ndarray, numpy.generic)):
         try:
             taken = _exchange.taken_over(obj, None)
@@ -76,7 +80,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
 
 def _from_host(obj: Any, dtype: _data_types.DType | None, device: Device, copy: bool | None) -> Tensor:
     """What is no tensor and speaks no DLPack: memory is shared where a NumPy array would share it."""
-    array, is_foreign = _as_numpy(obj, dtype, device, copy)
+    array, is_foreign = _as_numpy(obj, dtype, copy)
     wanted = as_dtype(array.dtype) if dtype is None else dtype
     is_shared = is_foreign and array.dtype == wanted and device.shares_host_memory and not copy
     if copy is False and not is_shared:
@@ -103,7 +107,7 @@ def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tenso
     return result
 
 
-def _as_numpy(obj: Any, dtype: Any, device: Device, copy: bool | None) -> tuple[numpy.ndarray[Any, Any], bool]:
+def _as_numpy(obj: Any, dtype: Any, copy: bool | None) -> tuple[numpy.ndarray[Any, Any], bool]:
     """Anything that holds numbers as a NumPy array, and whether its memory may be somebody else's.
 
     Python numbers get the default dtype of their kind.
@@ -113,7 +117,7 @@ def _as_numpy(obj: Any, dtype: Any, device: Device, copy: bool | None) -> tuple[
     elif isinstance(obj, (bool, int, float, complex)):
         return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj), False
     elif isinstance(obj, (list, tuple, range)):
-        return _from_nested(obj, dtype, device), False
+        return _from_nested(obj, dtype), False
     else:
         try:
             array, is_foreign = numpy.asarray(obj, copy=None if copy else copy), True
@@ -140,10 +144,10 @@ def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
         raise OperandError(f"asarray: {error} (met {type(obj).__name__})") from error
 
 
-def _from_nested(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any]:
+def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     """Nested lists: tensors and arrays in them keep their dtype beside numbers, and numbers alone get their default."""
     arrays: set[_data_types.DType] = set()
-    plain = _plain(obj, device, arrays)
+    plain = _plain(obj, arrays)
     array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
     if dtype is not None:
         return array
@@ -162,21 +166,35 @@ def _from_nested(obj: Any, dtype: Any, device: Device) -> numpy.ndarray[Any, Any
 _NUMBERS = frozenset({bool, int, float, complex})
 
 
-def _plain(obj: Any, device: Device, arrays: set[_data_types.DType]) -> Any:
-    """Nested sequences with NumPy arrays in the place of tensors and other arrays, whose dtypes are added to a set."""
+def _plain(obj: Any, arrays: set[_data_types.DType]) -> Any:
+    """Nested sequences with NumPy arrays in the place of other arrays, whose dtypes are added to a set."""
     if isinstance(obj, (list, tuple)):
-        return [each if type(each) in _NUMBERS else _plain(each, device, arrays) for each in obj]
+        return [each if type(each) in _NUMBERS else _plain(each, arrays) for each in obj]
     if not hasattr(obj, "__array__"):
         return obj
-    if isinstance(obj, Tensor) and obj.requires_grad:
-        raise GradientError("asarray: a list has no gradient, and a tensor in it requires one; use rustorch.stack")
-    if isinstance(obj, Tensor) and obj.device is device:
-        array = device.to_host(obj._array)
-    else:
-        array = asarray(obj, device=None if isinstance(obj, Tensor) else "cpu").__array__(copy=True)
+    array = asarray(obj, device="cpu").__array__(copy=True)
     arrays.add(array.dtype)
     # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
     return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array
+
+
+def _tensors(obj: Any) -> Iterator[Tensor]:
+    """The tensors in nested sequences."""
+    if isinstance(obj, Tensor):
+        yield obj
+    elif isinstance(obj, (list, tuple)):
+        for each in obj:
+            if type(each) not in _NUMBERS:
+                yield from _tensors(each)
+
+
+def _stacked(obj: Any, first: Tensor) -> Tensor:
+    """Nested sequences of tensors and numbers as one tensor, with the gradient of each."""
+    from rustorch_core._manipulation_functions import stack
+
+    if isinstance(obj, (list, tuple)):
+        return stack([_stacked(each, first) for each in obj])
+    return obj if isinstance(obj, Tensor) else beside("asarray", first, obj)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -249,19 +267,28 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
 
     Arguments:
         shape: integer or sequence of integers.
-        fill_value: Python number or tensor of one element.
+        fill_value: Python number or tensor of one element, whose gradient is kept.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
 
     Raises:
         DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        return _spread(fill_value.to(device=device, dtype=dtype), as_shape("full", shape))
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
     chosen = default if dtype is None else as_dtype(dtype)
     if not _holds(chosen, value):
         raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
     return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One element in every place of a shape, with its gradient."""
+    from rustorch_core._manipulation_functions import broadcast_to, reshape
+
+    return broadcast_to(reshape(value, ()), shape).clone()  # type: ignore[no-any-return]
 
 
 def _number(name: str, value: Any) -> Any:
@@ -336,16 +363,21 @@ def linspace(
     """Make evenly spaced numbers over an interval (Array API: linspace).
 
     Arguments:
-        start: first number.
-        stop: end of the interval.
+        start: first number; a tensor without axes keeps its gradient.
+        stop: end of the interval, likewise.
         num: how many numbers.
         dtype: by default the default floating-point dtype of the numbers' kind.
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    (count,) = as_shape("linspace", (num,))
     if count < 0:
         raise ArgumentError(f"linspace: the number of elements is {count}")
+    if any(isinstance(each, Tensor) and each.requires_grad for each in (start, stop)):
+        first, last = promoted("linspace", start, stop)
+        parts = linspace(0.0, 1.0, count, dtype=first.dtype, device=first.device, endpoint=endpoint)
+        return (first + (last - first) * parts).to(device=device, dtype=dtype)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
 

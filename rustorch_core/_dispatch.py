@@ -252,7 +252,9 @@ def explained(op: Op, inputs: tuple[Any, ...], error: Exception) -> Exception:
     if type(error).__name__ == "LinAlgError":
         return LinearAlgebraError(f"{op.name}: {error} (met {met})")
     if isinstance(error, ValueError) and op.kind == "binary" and len({x.shape for x in tensors}) > 1:
-        return ShapeError(f"{op.name}: shapes {' and '.join(str(x.shape) for x in tensors)} do not broadcast together")
+        return ShapeError(
+            f"{op.name}: shapes {' and '.join(str(x.shape) for x in tensors)} cannot be broadcast together"
+        )
     for native, ours in _ERRORS:
         if isinstance(error, native):
             return ours(f"{op.name}: {error} (met {met})")

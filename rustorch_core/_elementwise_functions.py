@@ -6,11 +6,14 @@ wherever it has a derivative.
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
+from rustorch_core._arguments import integer
 from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
-from rustorch_core._define import Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._define import PUBLIC, Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import DTypeError
 
@@ -51,7 +54,13 @@ cosh = unary("cosh", "floating-point", lambda g, x: g * sinh(x), "the hyperbolic
 exp = unary("exp", "floating-point", lambda g, y: g * y, "e to the power of each element")
 expm1 = unary("expm1", "floating-point", lambda g, y: g * (y + 1), "exp(x) - 1, exact near 0")
 floor = unary("floor", "real-valued", _zero, "each element rounded down")
-imag = unary("imag", "complex floating-point", lambda g: g * -1j, "the imaginary part")
+imag = unary(
+    "imag",
+    "complex floating-point",
+    lambda g: g * -1j,
+    "the imaginary part",
+    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),
+)
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
 isnan = unary("isnan", "numeric", None, "whether each element is NaN")
@@ -64,9 +73,9 @@ log10 = unary(
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
-real = unary("real", "numeric", lambda g: g, "the real part")
+real = unary("real", "numeric", lambda g: g, "the real part", native=lambda xp, x: xp.asarray(xp.real(x), copy=True))
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
-round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
+_round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(
     "sign",
     "numeric",
@@ -83,6 +92,32 @@ tan = unary(
 )
 tanh = unary("tanh", "floating-point", lambda g, y: g * (1 - y * y), "the hyperbolic tangent")
 trunc = unary("trunc", "real-valued", _zero, "each element rounded toward 0")
+
+
+def round(x: Tensor, /, decimals: int = 0) -> Tensor:
+    """Round each element to the nearest integer, halves to even (Array API: round).
+
+    Arguments:
+        x: tensor of a numeric dtype, any shape.
+        decimals: how many decimal places to keep, as in NumPy; a negative number rounds before the point.
+
+    Returns:
+        a tensor of the shape of `x`.
+
+    Raises:
+        DTypeError: for booleans.
+    """
+    if decimals == 0:
+        return _round(x)
+    check_tensor("round", x)
+    places = 10.0 ** builtins.abs(integer("round", "decimals", decimals))
+    return cast(_round(x * places) / places if decimals > 0 else _round(x / places) * places, x.dtype)
+
+
+round.__module__ = PUBLIC
+round.op = _round.op  # type: ignore[attr-defined]
+_round.op.function = round  # type: ignore[attr-defined]
+setattr(Tensor, "round", round)  # noqa: B010
 
 
 # Two arrays

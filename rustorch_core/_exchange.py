@@ -11,7 +11,7 @@ from rustorch_core import _devices
 from rustorch_core._data_types import bfloat16
 from rustorch_core._memory import exported
 from rustorch_core._tensor import Tensor, wrap
-from rustorch_core.errors import ExportError
+from rustorch_core.errors import ExportError, RusTorchError
 
 _HOST = (1, 0)
 #: DLPack's numbers of devices whose memory the host reads as its own: the host's, and what CUDA and ROCm pin there.
@@ -121,6 +121,8 @@ def taken_over(x: Any, copy: bool | None) -> Tensor:
         if kind in _HOST_KINDS:
             return wrap(_host_array(x, copy), _devices.device("cpu"))
         return _on_its_device(x, (int(kind), int(index)), copy)
+    except RusTorchError:
+        raise
     except Exception as error:  # what strangers raise
         raise ExportError(f"from_dlpack: {type(x).__name__} cannot be taken over: {error}") from error
 

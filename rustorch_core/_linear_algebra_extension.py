@@ -301,7 +301,12 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
 # Norms, diagonals, products
 
 
-@op("linalg.diagonal", "all", lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset))
+@op(
+    "linalg.diagonal",
+    "all",
+    lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
+    native=lambda xp, x, offset: xp.asarray(xp.linalg.diagonal(x, offset=offset), copy=True),
+)
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
     """Take the diagonals of matrices (Array API: linalg.diagonal).
 

@@ -95,7 +95,7 @@ def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
     for x in arrays:
         check_tensor("broadcast_arrays", x)
     shape = _axes.broadcast_shapes(*[x.shape for x in arrays])
-    return tuple(broadcast_to(x, shape) for x in arrays)
+    return tuple(x if x.shape == shape else broadcast_to(x, shape) for x in arrays)
 
 
 @op("expand_dims", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True)
@@ -292,8 +292,7 @@ def tile(x: Tensor, repetitions: Any, /) -> Tensor:
     shape = (1,) * (ndim - x.ndim) + x.shape
     spread = reshape(x, tuple(n for length in shape for n in (1, length)))
     filled = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
-    tiled = reshape(filled, tuple(count * length for count, length in zip(times, shape, strict=True)))
-    return tiled.clone() if all(count == 1 for count in times) else tiled
+    return reshape(filled.clone(), tuple(count * length for count, length in zip(times, shape, strict=True)))
 
 
 def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:

@@ -45,7 +45,7 @@ class _Living(Generic[T]):
             self.limit = 2 * len(self.references) + 8
 
     def __bool__(self) -> bool:
-        return any([each() is not None for each in self.references])
+        return any(each() is not None for each in self.references)
 
     def __iter__(self) -> Iterator[T]:
         return iter([thing for each in self.references if (thing := each()) is not None])

@@ -130,7 +130,9 @@ def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared
         * (2 / (_count(x.shape, axis) - correction))
     ),
 )
-def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def var(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the variance along axes (Array API: var).
 
     Arguments:
@@ -138,8 +140,9 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         axis: axis or axes; None takes all elements.
         correction: subtracted from the number of elements in the divisor; 1 for the unbiased variance of a sample.
         keepdims: keep the axes with length 1.
+        ddof: the correction, under the name that it has in NumPy.
     """
-    return _read("var", x, axis, keepdims, correction=correction)
+    return _read("var", x, axis, keepdims, correction=correction if ddof is None else ddof)
 
 
 @op(
@@ -151,9 +154,11 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         * (1 / (_count(x.shape, axis) - correction))
     ),
 )
-def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def std(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
-    return _read("std", x, axis, keepdims, correction=correction)
+    return _read("std", x, axis, keepdims, correction=correction if ddof is None else ddof)
 
 
 def _inverse(y: Tensor) -> Tensor:
@@ -183,14 +188,21 @@ def min(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
 
 
 @op("all", "all")
-def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `max`."""
+def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `any`."""
     return _read("all", x, axis, keepdims)
 
 
 @op("any", "all")
-def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether any element along axes is true or not 0 (Array API: any); arguments as for `max`."""
+def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether any element along axes is true or not 0 (Array API: any).
+
+    Arguments:
+        x: any tensor.
+        axis: axis or axes; None takes all elements.
+        keepdims: keep the axes with length 1.
+        out: None, which libraries pass on from NumPy.
+    """
     return _read("any", x, axis, keepdims)
 
 

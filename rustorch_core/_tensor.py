@@ -150,6 +150,22 @@ class Tensor:
         transposed: Tensor = self.matrix_transpose()
         return transposed
 
+    @property
+    def real(self) -> Tensor:
+        """The real part; the tensor itself where there is no other."""
+        from rustorch_core._elementwise_functions import real
+
+        return real(self) if self.dtype in _data_types.CATEGORIES["complex floating-point"] else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, zeros for real numbers."""
+        from rustorch_core import _creation_functions, _elementwise_functions
+
+        if self.dtype in _data_types.CATEGORIES["complex floating-point"]:
+            return _elementwise_functions.imag(self)
+        return _creation_functions.zeros_like(self)
+
     def __len__(self) -> int:
         if not self._array.shape:
             raise OperandError("len() of a tensor without axes")
@@ -232,7 +248,7 @@ class Tensor:
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
-            raise ArgumentError(
+            raise ScalarError(
                 f"{kind}() of a tensor with shape {self.shape}; expected one element. Use .any() or .all()"
             )
         if kind in ("float", "int") and self.dtype in _data_types.CATEGORIES["complex floating-point"]:

@@ -403,6 +403,14 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
             Generator(0).integers(low, high, dtype=dtype)
 
 
+def test_integers_below_one_bound():
+    below, between = Generator(0).integers(5, shape=(9,)), Generator(0).integers(0, 5, (9,))
+    assert below.tolist() == between.tolist()
+    assert rt.random.integers(rt.asarray([1, 1])).tolist() == [0, 0]
+    with pytest.raises(ArgumentError, match="met 0 and 0"):
+        Generator(0).integers(0)
+
+
 def test_integers_between_tensors():
     low, high = rt.asarray([0, -5]), rt.asarray([[1], [3]])
     x = Generator(0).integers(low, high, (1000, 2, 2)).to("cpu").numpy()
@@ -529,7 +537,7 @@ def test_shapes_of_parameters():
     assert generator.normal(rt.zeros((3, 1)), rt.ones(2), (4, 3, 2)).shape == (4, 3, 2)
     assert generator.normal([1.0, 2.0], numpy.ones(2)).shape == (2,)
     assert generator.permutation(0).shape == (0,)
-    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) do not broadcast"):
+    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) cannot be broadcast"):
         generator.normal(rt.zeros(3), rt.ones(2))
     with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) .* cannot be broadcast to shape \(2,\)"):
         generator.normal(rt.zeros(3), 1, (2,))

@@ -65,7 +65,11 @@ ELEMENTWISE = [name for name, op in REGISTRY.items() if op.kind in ("unary", "bi
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_ops_are_methods(name: str) -> None:
-    assert getattr(rt.Tensor, name) is getattr(rt, name)
+    if name in ("real", "imag"):
+        assert getattr(rt.asarray([1 + 2j]), name).tolist() == [{"real": 1.0, "imag": 2.0}[name]]
+        assert getattr(rt.ones(1), name).tolist() == [{"real": 1.0, "imag": 0.0}[name]]
+    else:
+        assert getattr(rt.Tensor, name) is getattr(rt, name)
 
 
 @pytest.mark.parametrize(
@@ -497,8 +501,8 @@ def test_astype_truncates_toward_zero() -> None:
 def test_dtypes_are_named_in_many_ways() -> None:
     for name in ("float64", np.float64, np.dtype("float64"), rt.float64, ">f8"):
         assert rt.ones(1).to(dtype=name).dtype == rt.float64
-    assert rt.ones(1, dtype=float).dtype == rt.float32
-    assert rt.ones(1, dtype=int).dtype == rt.int64
+    for kind, dtype in ((bool, rt.bool), (int, rt.int64), (float, rt.float64), (complex, rt.complex128)):
+        assert rt.ones(1, dtype=kind).dtype == dtype
     for wrong in ("float8", "text", None, 3, object, np.ones(2)):
         with pytest.raises(DTypeError, match="there are: bool, int8"):
             rt.ones(1).astype(wrong)
