@@ -42,15 +42,15 @@ def strict() -> Backend:
 
 
 def frozen() -> Backend:
-    """Arrays that cannot be written: neither by themselves nor by the memory that they share with the host."""
+    """Arrays that cannot be written, neither by themselves nor by what the host sees of them."""
     adopt = _adopting("FrozenArray", (*_BEYOND_THE_STANDARD, *_WRITING))
+    return Backend(namespace=_Namespace(array_api_strict, adopt), to_host=_read_only, writable=False)
 
-    def freeze(array: Any) -> None:
-        adopt(array)
-        array._array = array._array.view()
-        array._array.flags.writeable = False
 
-    return Backend(namespace=_Namespace(array_api_strict, freeze), writable=False)
+def _read_only(native: Any) -> numpy.ndarray[Any, Any]:
+    host = numpy.from_dlpack(native)
+    host.flags.writeable = False
+    return host
 
 
 Adopt = Callable[[Any], None]
@@ -113,7 +113,7 @@ def _corrected(name: str) -> Callable[..., Any]:
 
 
 #: Where array_api_strict departs from the standard.
-_CORRECTED = {"reshape": _reshape, **{name: _corrected(name) for name in ("expm1", "floor_divide", "tanh")}}
+_CORRECTED = {"reshape": _reshape, **{name: _corrected(name) for name in ("expm1", "floor_divide", "sign", "tanh")}}
 
 
 class _Namespace:
