@@ -29,13 +29,16 @@ from numpy import (
 )
 
 from rustorch_core import __version__, _mutation, _plugins
+from rustorch_core._anomaly import detect_anomaly
 from rustorch_core._arrangement_functions import *
-from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
+from rustorch_core._autograd import enable_grad, no_grad, stop_gradient
 from rustorch_core._axes import broadcast_shapes
 from rustorch_core._calculus_functions import *
+from rustorch_core._checkpoint import checkpoint
 from rustorch_core._comparison_functions import *
 from rustorch_core._constants import e, inf, nan, newaxis, pi
 from rustorch_core._creation_functions import *
+from rustorch_core._custom_gradient import custom_gradient
 from rustorch_core._data_type_functions import *
 from rustorch_core._data_type_functions import __array_namespace_info__
 from rustorch_core._data_types import isdtype, set_default_dtype
@@ -51,6 +54,7 @@ from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
+from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
 

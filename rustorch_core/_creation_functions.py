@@ -419,13 +419,13 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     return grids
 
 
-@op("tril", "all", lambda g, k: tril(g, k=k))
+@op("tril", "all", lambda g, k: tril(g, k=k), selects=True)
 def tril(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the lower triangle of each matrix, zeros above diagonal `k` (Array API: tril)."""
     return _matrix("tril", x), {"k": k}
 
 
-@op("triu", "all", lambda g, k: triu(g, k=k))
+@op("triu", "all", lambda g, k: triu(g, k=k), selects=True)
 def triu(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the upper triangle of each matrix, zeros below diagonal `k` (Array API: triu)."""
     return _matrix("triu", x), {"k": k}

@@ -193,12 +193,14 @@ maximum = binary(
     "real-valued",
     (lambda g, x1, x2: g * _share(x1 > x2, x1 == x2), lambda g, x1, x2: g * _share(x2 > x1, x1 == x2)),
     "the larger of each pair; equal ones share the gradient",
+    selects=True,
 )
 minimum = binary(
     "minimum",
     "real-valued",
     (lambda g, x1, x2: g * _share(x1 < x2, x1 == x2), lambda g, x1, x2: g * _share(x2 < x1, x1 == x2)),
     "the smaller of each pair; equal ones share the gradient",
+    selects=True,
 )
 multiply = binary(
     "multiply",
@@ -278,6 +280,7 @@ def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
     lambda g, x1: where(x1, g, 0),
     lambda g, x1: where(x1, 0, g),
     method=False,
+    selects=True,
     native=lambda xp, condition, x1, x2: xp.where(condition, x1, x2),
 )
 def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
@@ -309,6 +312,7 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
     lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0),
     lambda g, x1, x2: where(x1 < x2, g, 0),
     lambda g, x1, x3: where(x1 > x3, g, 0),
+    selects=True,
     native=lambda xp, x, *bounds: xp.clip(x, *bounds),
 )
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:

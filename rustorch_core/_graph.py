@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,19 @@ class Node:
     outputs add up, so each may go its own way.
     """
 
-    __slots__ = ("__weakref__", "attributes", "index", "key", "leaf", "op", "order", "parents", "saved", "shape")
+    __slots__ = (
+        "__weakref__",
+        "attributes",
+        "hooks",
+        "index",
+        "key",
+        "op",
+        "order",
+        "parents",
+        "receiver",
+        "saved",
+        "shape",
+    )
 
     def __init__(
         self,
@@ -79,7 +91,7 @@ class Node:
         shape: tuple[int, ...],
         key: DispatchKey,
         parents: tuple[Node | None, ...] = (),
-        saved: tuple[tuple[Any, ...] | None, ...] | None = (),
+        saved: Any = (),
         attributes: Mapping[str, Any] = _NO_ATTRIBUTES,
         index: int = 0,
     ) -> None:
@@ -88,13 +100,34 @@ class Node:
         self.key = key
         self.order = next(order)
         self.parents = parents
-        self.saved = saved
+        #: For each parent what the rule for it keeps, or None; nothing once the walk has passed.
+        self.saved: Any = saved
         self.attributes = attributes
         self.index = index
-        self.leaf: weakref.ref[Tensor] | None = None
+        #: The tensor whose `.grad` the gradient goes to: a leaf, or one that was told to retain it.
+        self.receiver: weakref.ref[Tensor] | None = None
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
 
     def __repr__(self) -> str:
         return f"Node({self.op.name if self.op else 'leaf'}, shape={self.shape}, dtype={self.key.dtype})"
+
+
+def now() -> int:
+    """A number between those of the nodes that there are and of all that come later."""
+    return next(order)
+
+
+def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
+    """Where a stretch of the graph begins: the nodes older than `since`, and the leaves, that the outputs came from."""
+    found = {node for node in outputs if node is not None}
+    stack = list(found)
+    while stack:
+        node = stack.pop()
+        for parent in node.parents if node.order > since else ():
+            if parent is not None and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return sorted((node for node in found if node.op is None or node.order < since), key=lambda node: node.order)
 
 
 def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
@@ -109,7 +142,7 @@ def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
         raise DTypeError(f"requires_grad_: {tensor.dtype} has no gradient; only floating-point tensors do")
     if node is None:
         node = Node(None, tensor.shape, tensor._key)
-        node.leaf = weakref.ref(tensor)
+        node.receiver = weakref.ref(tensor)
         tensor._node = node
 
 

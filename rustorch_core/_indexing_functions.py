@@ -93,6 +93,7 @@ def _native_part(part: Any, x: Tensor) -> Any:
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=_native_indexing.copied,
+    selects=True,
     method=False,
 )
 def _get(x: Tensor, /, key: Any) -> Prepared:
@@ -104,6 +105,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
     native=_native_indexing.get,
+    selects=True,
     is_view=True,
     method=False,
 )

@@ -39,6 +39,7 @@ def _follow(x: Tensor, path: Path) -> Tensor:
     "all",
     lambda g, path, key: _erase(g, path, key),
     native=lambda xp, x, path, key: _written(xp, xp.asarray(x, copy=True), xp.zeros((), dtype=x.dtype), path, key),
+    selects=True,
     method=False,
 )
 def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
@@ -51,6 +52,7 @@ def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
     lambda g, path, key: _erase(g, path, key),
     lambda g, path, key: _last_written(_follow(g, path), key),
     native=lambda xp, x, value, path, key, in_place: _write_natively(xp, x, value, path, key, in_place),
+    selects=True,
     method=False,
 )
 def _set(x: Tensor, /, value: Tensor, path: Path, key: Any) -> Prepared:

@@ -8,6 +8,7 @@ the call. What a rule does not name is not kept in memory.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class Op:
         reference: the same function in NumPy, for the value test; default: NumPy's of that name.
         has_native_operator: whether the arrays' own in-place operator computes the same.
         keeps_dtype: whether the result has the dtype of the inputs, for every dtype of the category.
+        selects: whether the gradient is 0 where an input had no say, as behind `where`.
         home: the module that states it.
     """
 
@@ -69,6 +71,7 @@ class Op:
         "operator",
         "reference",
         "rules",
+        "selects",
         "served",
         "summary",
         "takes_list",
@@ -92,6 +95,7 @@ class Op:
         reference: Callable[..., Any] | None = None,
         has_native_operator: bool = False,
         keeps_dtype: bool = False,
+        selects: bool = False,
         operator: str | None = None,
         kind: str = "general",
         home: str = "",
@@ -114,6 +118,7 @@ class Op:
         self.reference = reference
         self.has_native_operator = has_native_operator
         self.keeps_dtype = keeps_dtype
+        self.selects = selects
         self.operator = operator
         self.kind = kind
         self.home = home
@@ -184,11 +189,11 @@ def _names(rule: Rule) -> tuple[str, ...]:
 
 
 def restored(saved: Saved, node: Node | None) -> Tensor:
-    """A saved tensor as it was, in its place in the graph."""
+    """A saved tensor as it was, in its place in the graph; a write into it leaves what was saved as it is."""
     from rustorch_core._tensor import Tensor, tensor_like
 
     tensor = tensor_like(Tensor, saved.array, saved.key)
-    tensor._node = node
+    tensor._node, tensor._saved = node, weakref.ref(saved)
     return tensor
 
 

@@ -166,7 +166,7 @@ def _inverse(y: Tensor) -> Tensor:
     return where(y == 0, 0, 1 / where(y == 0, 1, y))
 
 
-@op("max", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis))
+@op("max", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis), selects=True)
 def max(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Find the largest element along axes (Array API: max); equal ones share the gradient.
 
@@ -181,7 +181,7 @@ def max(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     return _read("max", x, axis, keepdims)
 
 
-@op("min", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis))
+@op("min", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis), selects=True)
 def min(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Find the smallest element along axes (Array API: min); arguments as for `max`."""
     return _read("min", x, axis, keepdims)

@@ -7,7 +7,7 @@ tensor is without them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from rustorch_core.errors import (
 if TYPE_CHECKING:
     from weakref import ReferenceType
 
+    from rustorch_core._autograd import RemovableHandle
     from rustorch_core._graph import Node
     from rustorch_core._memory import Place, Saved
 
@@ -395,6 +396,34 @@ class Tensor:
         from rustorch_core import _autograd
 
         _autograd.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+
+    def retain_grad(self) -> None:
+        """Let `.backward()` accumulate into the `.grad` of this computed tensor too (PyTorch: retain_grad).
+
+        Raises:
+            GradientError: for a tensor that takes part in no gradient.
+        """
+        from rustorch_core import _autograd
+
+        _autograd.retain_grad(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call a function with the gradient of this tensor, each time one is complete (PyTorch: register_hook).
+
+        Arguments:
+            hook: takes the gradient, and may return another one of its shape in its place; hooks run in the order
+                in which they came. A write into the tensor makes it another one, on which the hook is not.
+
+        Returns:
+            a handle whose `remove()` takes the hook away.
+
+        Raises:
+            GradientError: for a tensor that takes part in no gradient; and in the walk, where a hook returns what does
+                not fit.
+        """
+        from rustorch_core import _autograd
+
+        return _autograd.register_hook(self, hook)
 
     # PyTorch's spellings
 
