@@ -1,7 +1,8 @@
 """The same tests on any device: `RUSTORCH_DEVICE=strict pytest` runs those whose needs that device meets.
 
-A test says what it needs of a device beyond the standard: `@pytest.mark.needs("host memory")`, or a dtype of its own,
-`@pytest.mark.needs("float16")`. A parameter that names a dtype is such a need by itself.
+A test says what it needs of the default device beyond the standard: `@pytest.mark.needs("host memory")`, or a dtype,
+`@pytest.mark.needs("float16")`. A parameter that names a dtype is such a need by itself. What is not about tensors, but
+about plugins, commands or the reference device, needs "cpu".
 """
 
 from collections.abc import Callable
@@ -22,7 +23,9 @@ def _sums_booleans(device: Device) -> bool:
 
 
 CAPABILITIES: dict[str, Callable[[Device], bool]] = {
+    "cpu": lambda device: str(device) == "cpu",
     "host memory": lambda device: device.shares_host_memory,
+    "arrays that can be written": lambda device: device.is_writable,
     "sums of booleans": _sums_booleans,
 }
 

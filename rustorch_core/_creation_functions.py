@@ -172,7 +172,7 @@ def _plain(obj: Any, arrays: set[_data_types.DType]) -> Any:
         return [each if type(each) in _NUMBERS else _plain(each, arrays) for each in obj]
     if not hasattr(obj, "__array__"):
         return obj
-    array = asarray(obj).__array__(copy=True)
+    array = asarray(obj, device="cpu").__array__(copy=True)
     arrays.add(array.dtype)
     # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
     return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array

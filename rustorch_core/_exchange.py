@@ -86,7 +86,8 @@ def capsule(x: Tensor, *, stream: Any, max_version: Any, dl_device: Any, copy: b
 def _obstacle(x: Tensor, max_version: Any, dl_device: Any) -> str:
     """Why the reader cannot have the memory itself, or nothing."""
     if not x.device.shares_host_memory:
-        return "the host cannot read the memory" if dl_device is not None and tuple(dl_device) == _HOST else ""
+        is_elsewhere = dl_device is not None and tuple(dl_device) == _HOST != x.__dlpack_device__()
+        return "the host cannot read the memory" if is_elsewhere else ""
     if x.size and any(stride < 0 for stride in x._array.strides):
         return "strides are negative, at which PyTorch ends the process"
     if not x._array.flags.writeable and (max_version is None or tuple(max_version) < (1, 0)):

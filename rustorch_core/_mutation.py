@@ -20,9 +20,11 @@ from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
 from rustorch_core._native_indexing import is_basic
-from rustorch_core._op import REGISTRY
+from rustorch_core._op import REGISTRY, Op
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
+
+_BROADCAST: Op = broadcast_to.op  # type: ignore[attr-defined]
 
 
 def _follow(x: Tensor, path: Path) -> Tensor:
@@ -98,6 +100,7 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
     """
     is_recorded = _is_recorded(name, x, value)
+    _check_is_its_own(name, x)
     before_write(x)
     replaces_all = x._place is None or x._place[2] is None
     if is_recorded and not (replaces_all and key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape):
@@ -109,6 +112,14 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
     _write_now(x, value, key)
     if is_recorded:
         _set_node(x, value)
+
+
+def _check_is_its_own(name: str, x: Tensor) -> None:
+    """Refuse to write where one element stands in several places; NumPy's arrays do that by themselves."""
+    if x._place is None or x._key.device.shares_host_memory:
+        return
+    if any(op is _BROADCAST for op, _ in _memory.path_from_root(x._place)):
+        raise ArgumentError(f"{name}: the memory of a broadcast tensor is read-only; write into a .clone()")
 
 
 def _is_recorded(name: str, x: Tensor, value: Tensor) -> bool:

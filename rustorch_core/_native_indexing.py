@@ -134,7 +134,9 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
             continue
         if isinstance(part, slice):
             part = _within(part, *axes)
-        elif _is_mask(xp, part) and part.shape != axes:
+        elif _is_mask(xp, part) and any(
+            length not in (0, found) for length, found in zip(part.shape, axes, strict=True)
+        ):
             raise IndexError(f"a boolean index of shape {part.shape} cannot choose among axes of shape {axes}")
         parts.append(part)
     return tuple(parts)

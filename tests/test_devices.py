@@ -11,6 +11,8 @@ from rustorch_core import _devices, _plugins
 from rustorch_core.errors import ArgumentError, BackendUnavailableError, PluginError
 from rustorch_core.plugin import Backend, CallPath, DeviceSpec, Kernel, OptimizerSpec, ProfilerSink
 
+pytestmark = pytest.mark.needs("cpu")
+
 
 @pytest.fixture
 def offer(monkeypatch):

@@ -25,6 +25,8 @@ from rustorch_core._op import REGISTRY
 from rustorch_core.errors import ArgumentError, ExportError, GradientError, OperandError, RusTorchError
 from rustorch_core.plugin import Backend
 
+pytestmark = pytest.mark.needs("host memory")
+
 # A stranger who speaks DLPack and nothing else, by the structures of its header
 
 VERSIONED, READ_ONLY, IS_COPIED = b"dltensor_versioned", 1, 2

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.needs("cpu")
+
 HEAD = """
 from rustorch_core.plugin import (
     Backend, BackendUnavailableError, DeviceSpec, Kernel, OptimizerSpec, ProfilerSink, hookimpl

@@ -10,6 +10,7 @@ from typing import Any
 import array_api_strict
 import numpy
 
+from rustorch_core import _numpy_namespace
 from rustorch_core.plugin import Backend
 
 array_api_strict.set_array_api_strict_flags(api_version="2025.12")
@@ -41,15 +42,15 @@ def strict() -> Backend:
 
 
 def frozen() -> Backend:
-    """Arrays that cannot be written: neither by themselves nor by the memory that they share with the host."""
+    """Arrays that cannot be written, neither by themselves nor by what the host sees of them."""
     adopt = _adopting("FrozenArray", (*_BEYOND_THE_STANDARD, *_WRITING))
+    return Backend(namespace=_Namespace(array_api_strict, adopt), to_host=_read_only, writable=False)
 
-    def freeze(array: Any) -> None:
-        adopt(array)
-        array._array = array._array.view()
-        array._array.flags.writeable = False
 
-    return Backend(namespace=_Namespace(array_api_strict, freeze), writable=False)
+def _read_only(native: Any) -> numpy.ndarray[Any, Any]:
+    host = numpy.from_dlpack(native)
+    host.flags.writeable = False
+    return host
 
 
 Adopt = Callable[[Any], None]
@@ -100,8 +101,19 @@ def _reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> 
         raise ValueError(str(error)) from error
 
 
+def _corrected(name: str) -> Callable[..., Any]:
+    """array_api_strict 2.6 passes on NumPy's special cases, which rustorch corrects for its own NumPy arrays."""
+    strictly, correctly = getattr(array_api_strict, name), getattr(_numpy_namespace, name)
+
+    def function(*arrays: Any) -> Any:
+        strictly(*arrays)  # for what it refuses
+        return _Array._new(correctly(*[getattr(array, "_array", array) for array in arrays]), device=None)
+
+    return function
+
+
 #: Where array_api_strict departs from the standard.
-_CORRECTED: dict[str, Any] = {"reshape": _reshape}
+_CORRECTED = {"reshape": _reshape, **{name: _corrected(name) for name in ("expm1", "floor_divide", "sign", "tanh")}}
 
 
 class _Namespace:
