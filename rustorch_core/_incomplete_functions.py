@@ -313,13 +313,13 @@ def fdtr(dfn: Any, dfd: Any, x: Any, /) -> Tensor:
         x: tensor or number, at least 0; all three shapes broadcast.
     """
     dfn, dfd, x = _together("fdtr", dfn, dfd, x)
-    return betainc(dfn / 2, dfd / 2, dfn * x / (dfd + dfn * x))
+    return where(x < 0, math.nan, betainc(dfn / 2, dfd / 2, dfn * x / (dfd + dfn * x)))
 
 
 def fdtrc(dfn: Any, dfd: Any, x: Any, /) -> Tensor:
     """Compute the F distribution's survival function (SciPy: special.fdtrc); arguments as for `fdtr`."""
     dfn, dfd, x = _together("fdtrc", dfn, dfd, x)
-    return betainc(dfd / 2, dfn / 2, dfd / (dfd + dfn * x))
+    return where(x < 0, math.nan, betainc(dfd / 2, dfn / 2, dfd / (dfd + dfn * x)))
 
 
 def _nearly_normal(df: Tensor, t: Tensor) -> Tensor:

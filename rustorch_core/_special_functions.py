@@ -14,10 +14,10 @@ import numpy
 
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._axes import Axes
+from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._data_types import DTYPES
 from rustorch_core._define import binary as _binary
-from rustorch_core._define import cast, composition, promoted
+from rustorch_core._define import cast, composition
 from rustorch_core._define import unary as _unary
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import (
@@ -29,6 +29,7 @@ from rustorch_core._elementwise_functions import (
     log,
     log1p,
     logical_and,
+    logical_not,
     maximum,
     minimum,
     remainder,
@@ -38,8 +39,10 @@ from rustorch_core._elementwise_functions import (
     tan,
     where,
 )
+from rustorch_core._manipulation_functions import broadcast_to
 from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, softplus
 from rustorch_core._neural_functions import sigmoid as expit
+from rustorch_core._searching_functions import unique_values
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError
 
@@ -359,16 +362,27 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
         ArgumentError: for a negative n.
     """
     if isinstance(n, Tensor):
-        order, x = promoted("polygamma", n, x)
-        safe = where(order > 0, order, 1)
-        value = gamma(safe + 1) * zeta(safe + 1, x) * (2 * remainder(safe, 2) - 1)
-        return where(order > 0, value, where(order == 0, digamma(x), math.nan))
+        found = broadcast_to(x * 0 + math.nan, broadcast_shapes(n.shape, x.shape))
+        for order in unique_values(n).tolist():
+            found = where(n == order, polygamma(int(order), x), found) if order >= 0 == order % 1 else found
+        return found
     if not isinstance(n, int) or n < 0:
         raise ArgumentError(f"polygamma: n is an integer of at least 0, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
 
 
 def _betaln(x1: Tensor, x2: Tensor) -> Tensor:
+    """By a reflection where the smaller argument is a pole of gamma, which a pole of the sum can take away."""
+    small, large = minimum(x1, x2), maximum(x1, x2)
+    is_pole = logical_and(small < 0, small == round(small))
+    reflected = 1 - small - large
+    is_finite = logical_and(logical_and(is_pole, large == round(large)), logical_and(reflected > 0, large > 0))
+    first = where(is_finite, reflected, where(is_pole, 1, small))
+    value = _betaln_off_poles(first, where(is_pole, maximum(large, 1), large))
+    return where(logical_and(is_pole, logical_not(is_finite)), math.inf + 0 * large, value)
+
+
+def _betaln_off_poles(x1: Tensor, x2: Tensor) -> Tensor:
     """Without the cancellation of large logarithms where one argument or both are at least 3 (Fullerton, dlbeta)."""
     small, large = minimum(x1, x2), maximum(x1, x2)
     both = small + large
