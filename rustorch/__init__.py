@@ -53,6 +53,8 @@ from rustorch_core._tensor import Tensor
 from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
 
+from rustorch import _integrations
+
 if _TYPE_CHECKING:
     from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
 
@@ -87,3 +89,4 @@ def __dir__() -> list[str]:
 
 
 _plugins.start()
+_integrations.watch()
