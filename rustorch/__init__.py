@@ -60,6 +60,8 @@ from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_a
 from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
 
+from rustorch import _integrations
+
 if _TYPE_CHECKING:
     from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
 
@@ -94,3 +96,4 @@ def __dir__() -> list[str]:
 
 
 _plugins.start()
+_integrations.watch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -380,6 +381,42 @@ def linspace(
     start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
+
+
+def logspace(
+    start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, base: float = 10.0, **others: Any
+) -> Tensor:
+    """Make powers of a base whose exponents are evenly spaced (NumPy: logspace).
+
+    Arguments:
+        start: first exponent.
+        stop: last exponent.
+        num: how many numbers.
+        endpoint: whether `stop` is the last exponent.
+        base: the base.
+        others: dtype and device, as for `linspace`.
+    """
+    return base ** linspace(start, stop, num, endpoint=endpoint, **others)
+
+
+def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
+    """Make numbers each of which is the same multiple of the one before (NumPy: geomspace).
+
+    Arguments:
+        start: first number, not 0.
+        stop: last number, of the same sign.
+        num: how many numbers.
+        endpoint: whether `stop` is the last number.
+        others: dtype and device, as for `linspace`.
+
+    Raises:
+        ArgumentError: where an end is 0 or their signs differ.
+    """
+    if not start or not stop or (start < 0) != (stop < 0):
+        raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
+    exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)
+    powers: Tensor = 10.0**exponents
+    return -powers if start < 0 else powers
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
