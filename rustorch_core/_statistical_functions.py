@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch_core import _data_types
+from rustorch_core._arguments import flag, number
 from rustorch_core._axes import Axes, one_axis, some_axes
 from rustorch_core._define import Prepared, cast, composition, op, public_names
 from rustorch_core._elementwise_functions import exp, log, where
@@ -32,7 +33,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 
 def _read(name: str, x: Tensor, axis: Axes, keepdims: bool, **others: Any) -> Prepared:
     axes = None if axis is None else some_axes(name, axis, x.ndim)
-    return (x,), {"axis": axes, "keepdims": bool(keepdims), **others}
+    return (x,), {"axis": axes, "keepdims": flag(name, "keepdims", keepdims), **others}
 
 
 def _accumulated(x: Tensor, dtype: Any) -> Tensor:
@@ -125,7 +126,7 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         correction: subtracted from the number of elements in the divisor; 1 for the unbiased variance of a sample.
         keepdims: keep the axes with length 1.
     """
-    return _read("var", x, axis, keepdims, correction=correction)
+    return _read("var", x, axis, keepdims, correction=number("var", "correction", correction))
 
 
 @op(
@@ -139,7 +140,7 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
 )
 def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
-    return _read("std", x, axis, keepdims, correction=correction)
+    return _read("std", x, axis, keepdims, correction=number("std", "correction", correction))
 
 
 def _inverse(y: Tensor) -> Tensor:
@@ -192,7 +193,10 @@ def _read_cumulative(name: str, x: Tensor, axis: int | None, dtype: Any, include
 
         raise AxisError(f"{name}: a tensor with {x.ndim} axes needs an axis to accumulate along")
     chosen = one_axis(name, 0 if axis is None else axis, x.ndim)
-    return (_accumulated(x, dtype),), {"axis": chosen, "include_initial": include_initial}
+    return (_accumulated(x, dtype),), {
+        "axis": chosen,
+        "include_initial": flag(name, "include_initial", include_initial),
+    }
 
 
 def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:
