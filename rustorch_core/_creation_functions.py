@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from rustorch_core import _data_types, _devices, _exchange, _graph
+from rustorch_core._arguments import flag, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, beside, op, promoted, public_names
@@ -61,6 +62,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         tensor([[1, 2],
                 [3, 4]], dtype=int64)
     """
+    copy = None if copy is None else flag("asarray", "copy", copy)
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
     if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
@@ -214,6 +216,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     if not hasattr(x, "__dlpack__"):
         raise OperandError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use asarray")
     target = None if device is None else _devices.device(device)
+    copy = None if copy is None else flag("from_dlpack", "copy", copy)
     taken = x.detach() if isinstance(x, Tensor) else _exchange.taken_over(x, copy)
     return asarray(taken, device=target, copy=copy if isinstance(x, Tensor) or not copy else None)
 
@@ -442,8 +445,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     """
     from rustorch_core._manipulation_functions import broadcast_arrays, permute_dims, reshape
 
-    if indexing not in ("xy", "ij"):
-        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', met {indexing!r}")
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     for x in arrays:
         check_tensor("meshgrid", x)
     if any(x.ndim > 1 for x in arrays):

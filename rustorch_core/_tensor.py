@@ -180,7 +180,8 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        found = self == value
+        return found if isinstance(found, bool) else bool(found.any())
 
     def __repr__(self) -> str:
         from rustorch_core import _printing
