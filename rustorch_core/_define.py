@@ -330,9 +330,11 @@ def op(
         stated = Op(name, category, rules, home=prepare.__module__, **facts)
         prepare.__annotations__["return"] = "Tensor"  # what `help` shows
 
+        takes_list = stated.takes_list
+
         @functools.wraps(prepare)
         def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-            if not stated.takes_list and not isinstance(x, Tensor):
+            if type(x) is not Tensor and not takes_list:
                 _dispatch.check_tensor(name, x)
             inputs, attributes = prepare(x, *args, **kwargs)
             return _dispatch.call(stated, inputs, attributes)

@@ -169,7 +169,7 @@ class Op:
         return tuple(kept)
 
     def kept_tensors(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None:
-        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if that is more than tensors."""
+        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if it is more than tensors."""
         numbers = {"x1": 0, "x2": 1, "y": 2}
         kept = [None if rule is None else _names(rule) for rule in (self.rule(0), self.rule(1))]
         if not self.rules or any(name not in numbers for names in kept if names for name in names):
