@@ -51,7 +51,13 @@ cosh = unary("cosh", "floating-point", lambda g, x: g * sinh(x), "the hyperbolic
 exp = unary("exp", "floating-point", lambda g, y: g * y, "e to the power of each element")
 expm1 = unary("expm1", "floating-point", lambda g, y: g * (y + 1), "exp(x) - 1, exact near 0")
 floor = unary("floor", "real-valued", _zero, "each element rounded down")
-imag = unary("imag", "complex floating-point", lambda g: g * -1j, "the imaginary part")
+imag = unary(
+    "imag",
+    "complex floating-point",
+    lambda g: g * -1j,
+    "the imaginary part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),  # NumPy's is a view
+)
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
 isnan = unary("isnan", "numeric", None, "whether each element is NaN")
@@ -64,7 +70,13 @@ log10 = unary(
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
-real = unary("real", "numeric", lambda g: g, "the real part")
+real = unary(
+    "real",
+    "numeric",
+    lambda g: g,
+    "the real part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.real(x), copy=True),  # NumPy's is a view, or the array itself
+)
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
 round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(
