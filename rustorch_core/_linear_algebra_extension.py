@@ -301,9 +301,15 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
 # Norms, diagonals, products
 
 
-@op("linalg.diagonal", "all", lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset))
+@op(
+    "linalg.diagonal",
+    "all",
+    lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
+    native=lambda xp, x, offset: xp.linalg.diagonal(x, offset=offset),
+    is_view=True,
+)
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
-    """Take the diagonals of matrices (Array API: linalg.diagonal).
+    """Take the diagonals of matrices, a view that cannot be written, as in NumPy (Array API: linalg.diagonal).
 
     Arguments:
         x: tensor of shape (..., M, N).
