@@ -10,7 +10,7 @@ derived anew from what was written into.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -51,7 +51,7 @@ class Memory:
     def __init__(self, buffer: Buffer | None = None) -> None:
         self.buffer = Buffer() if buffer is None else buffer
         self.buffer.holders.add(weakref.ref(self, self.buffer.holders.discard))
-        self.base: weakref.ref[Tensor] | None = None
+        self.base: Callable[[], Tensor | None] | None = None
         self.views: dict[int, tuple[weakref.ref[Tensor], Path]] = {}
 
     def settle(self, base: Tensor) -> None:
@@ -105,6 +105,16 @@ def add_detached(owner: Tensor, view: Tensor) -> Tensor:
     """Note that a tensor shares another's memory, but not its gradient; returns it."""
     view._memory = Memory(memory_of(owner).buffer)
     return view
+
+
+def stand_alone(tensor: Tensor) -> None:
+    """Make a tensor a base of its own: its views and what it is a view of share its memory, but no gradient."""
+    memory = getattr(tensor, "_memory", None)
+    if memory is None or memory.base is None:
+        return
+    if memory.views.pop(id(tensor), None) is None:
+        memory.node, memory.base = tensor._node, lambda: None
+    tensor._memory = Memory(memory.buffer)
 
 
 def is_shared(tensor: Tensor) -> bool:
