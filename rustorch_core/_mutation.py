@@ -50,7 +50,7 @@ def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
     "setitem",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    lambda g, path, key: _last_written(_follow(g, path), key),
+    lambda g, x_shape, path, key: _with_axes(_last_written(_follow(g, path), key), x_shape),
     native=lambda xp, x, value, path, key: _write_natively(xp, x, value, path, key),
     method=False,
 )
@@ -79,6 +79,12 @@ def _last_written(g: Tensor, key: Any) -> Tensor:
         places._array = written(places._key.namespace, places._array, key, numbers._array)
         is_last = _get(places, key) == numbers
     return where(is_last, gradient, 0)
+
+
+def _with_axes(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient of a value that had more axes than the place it was written to: the first ones, of length 1."""
+    extra = len(shape) - g.ndim
+    return reshape(g, (1,) * extra + g.shape) if extra > 0 else g
 
 
 def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
