@@ -101,7 +101,8 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         )
     before_write(x)
     is_recorded = _graph.recording() and (base._node is not None or value._node is not None)
-    replaces_all = not path and len(key) == 1 and key[0] is Ellipsis and value.shape == x.shape
+    is_leaf = value._node is not None and value._node.op is None  # what a leaf is written into is no leaf
+    replaces_all = not path and len(key) == 1 and key[0] is Ellipsis and value.shape == x.shape and not is_leaf
     if is_recorded and not replaces_all:
         _derive_anew(x, _set(base, value, path, _kept_key(x, key)))
         return
