@@ -97,6 +97,8 @@ def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any])
     if memory.base is None:
         memory.settle(owner)
     view._memory = memory
+    if "copy" in attributes:
+        attributes = {**attributes, "copy": None}  # what is derived anew, or a gradient that follows, may lie otherwise
     memory.add(view, (*memory.path_to(owner), (op, attributes)))
     return view
 

@@ -6,6 +6,7 @@ gradient is that of the same program written without mutation.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rustorch_core import _dispatch, _graph
@@ -16,7 +17,7 @@ from rustorch_core._elementwise_functions import where
 from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
-from rustorch_core._native_indexing import is_basic, write, written
+from rustorch_core._native_indexing import get, is_basic, put, write, written
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
@@ -39,7 +40,7 @@ def _follow_natively(xp: Any, array: Any, path: Path) -> Any:
     "erase",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    native=lambda xp, x, path, key: _write_natively(xp, xp.asarray(x, copy=True), 0, path, key),
+    native=lambda xp, x, path, key: _without(xp, xp.asarray(x, copy=True), path, key),
     method=False,
 )
 def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
@@ -56,6 +57,15 @@ def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
 )
 def _set(x: Tensor, /, value: Tensor, path: Path, key: Any) -> Prepared:
     return (x, value), {"path": path, "key": key}
+
+
+def _without(xp: Any, array: Any, path: Path, key: Any) -> Any:
+    """An array with zeros at the end of a path, at a key; a reshape on the way may be no view of it."""
+    zero = xp.zeros((), dtype=array.dtype)
+    if all("copy" not in attributes for _, attributes in path):
+        return _write_natively(xp, array, zero, path, key)
+    numbers = xp.reshape(xp.arange(math.prod(array.shape)), array.shape)
+    return put(xp, array, get(xp, _follow_natively(xp, numbers, path), key), zero)
 
 
 def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> Any:
