@@ -11,7 +11,7 @@ from typing import Any
 
 from rustorch_core import _dispatch, _graph
 from rustorch_core._creation_functions import arange, asarray, zeros
-from rustorch_core._data_types import CATEGORIES
+from rustorch_core._data_types import CATEGORIES, KINDS
 from rustorch_core._define import Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
 from rustorch_core._indexing_functions import _get, _kept_key, _native_key
@@ -182,9 +182,12 @@ def overwrite(x: Tensor, value: Tensor) -> Tensor:
 
     Raises:
         ShapeError: where the value would not fit into the shape of `x`.
+        DTypeError: where it would lose its kind, or its sign.
     """
     if value.shape != x.shape:
         raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
+    if x.dtype in KINDS["unsigned integer"] and value.dtype in KINDS["signed integer"]:
+        raise DTypeError(f"in place: a result of {value.dtype} does not fit into a tensor of {x.dtype}; use astype")
     _write("in place", x, _fitting("in place", x, value), (Ellipsis,))
     return x
 
@@ -192,7 +195,7 @@ def overwrite(x: Tensor, value: Tensor) -> Tensor:
 def _copy_(x: Tensor, source: Any) -> Tensor:
     """Write another tensor's values, or a number, into this one (PyTorch: copy_); returns `x`."""
     value = source if isinstance(source, Tensor) else beside("copy_", x, source)
-    return overwrite(x, broadcast_to(value, x.shape))
+    return overwrite(x, broadcast_to(_fitting("copy_", x, value), x.shape))
 
 
 def _clone(x: Tensor) -> Tensor:
