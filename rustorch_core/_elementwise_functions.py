@@ -58,8 +58,8 @@ imag = unary(
     "imag",
     "complex floating-point",
     lambda g: g * -1j,
-    "the imaginary part",
-    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),
+    "the imaginary part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),  # NumPy's is a view
 )
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
@@ -73,7 +73,13 @@ log10 = unary(
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
-real = unary("real", "numeric", lambda g: g, "the real part", native=lambda xp, x: xp.asarray(xp.real(x), copy=True))
+real = unary(
+    "real",
+    "numeric",
+    lambda g: g,
+    "the real part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.real(x), copy=True),  # NumPy's is a view, or the array itself
+)
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
 _round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(

@@ -306,11 +306,12 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     "linalg.diagonal",
     "all",
     lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
-    native=lambda xp, x, offset: xp.asarray(xp.linalg.diagonal(x, offset=offset), copy=True),
+    native=lambda xp, x, offset: xp.linalg.diagonal(x, offset=offset),
+    is_view=True,
     selects=True,
 )
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
-    """Take the diagonals of matrices (Array API: linalg.diagonal).
+    """Take the diagonals of matrices, a view that cannot be written, as in NumPy (Array API: linalg.diagonal).
 
     Arguments:
         x: tensor of shape (..., M, N).

@@ -10,7 +10,7 @@ derived anew from what was written into, and on a device whose arrays cannot be 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy
@@ -96,7 +96,7 @@ class Family:
     __slots__ = ("__weakref__", "_node", "array", "base", "buffer", "key", "origin", "views")
 
     def __init__(self, base: Tensor, buffer: Buffer, origin: Place | None = None) -> None:
-        self.base = weakref.ref(base)
+        self.base: Callable[[], Tensor | None] = weakref.ref(base)
         self.array, self.key, self._node = base._array, base._key, base._node
         self.buffer = buffer
         self.origin = origin
@@ -119,9 +119,9 @@ class Family:
             base._node = node
 
     def members(self) -> list[Tensor]:
-        """The base and the views that live."""
-        base = self.base()
-        return [*([] if base is None else [base]), *self.views]
+        """The base and the views that live, without those that have left."""
+        everybody = (self.base(), *self.views)
+        return [each for each in everybody if each is not None and each._place is not None and each._place[0] is self]
 
 
 def place_of(tensor: Tensor) -> Place:
@@ -136,6 +136,8 @@ def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any])
     """Note that one tensor is a view of another, by an op."""
     place = owner._place or place_of(owner)
     family = place[0]
+    if op.may_copy:
+        attributes = {**attributes, "copy": None}  # what is derived anew, or a gradient that follows, may lie otherwise
     view._place = (family, place, op, attributes)
     family.views.add(weakref.ref(view))
 
@@ -152,6 +154,18 @@ def add_detached(
     origin = place if op is None else (place[0], place, op, attributes or {})
     view._place = (Family(view, place[0].buffer, origin), None, None, {})
     return view
+
+
+def stand_alone(tensor: Tensor) -> None:
+    """Make a tensor a base of its own: its views, and what it is a view of, share its memory but no gradient."""
+    place = tensor._place
+    if place is None:
+        return
+    family = place[0]
+    if place[2] is None:
+        family._node, family.base = tensor._node, lambda: None
+    origin = family.origin if place[2] is None else place
+    tensor._place = (Family(tensor, family.buffer, origin), None, None, {})
 
 
 def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
