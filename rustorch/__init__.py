@@ -5,6 +5,7 @@ carry the names that PyTorch users know and are imported at first use.
 """
 
 import importlib as _importlib
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
@@ -49,6 +50,7 @@ from rustorch_core._linear_algebra_functions import *
 from rustorch_core._manipulation_functions import *
 from rustorch_core._nan_functions import *
 from rustorch_core._neural_functions import *
+from rustorch_core._printing import printoptions, set_printoptions
 from rustorch_core._product_functions import *
 from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
@@ -57,6 +59,8 @@ from rustorch_core._tensor import Tensor
 from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
+
+from rustorch import _integrations
 
 if _TYPE_CHECKING:
     from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
@@ -79,38 +83,12 @@ _SUBMODULES = (
 )
 
 
-#: NumPy's names of functions that the standard has another one for; libraries look them up in a namespace.
-_NUMPY_NAMES = {
-    "absolute": "abs",
-    "arccos": "acos",
-    "arccosh": "acosh",
-    "arcsin": "asin",
-    "arcsinh": "asinh",
-    "arctan": "atan",
-    "arctan2": "atan2",
-    "arctanh": "atanh",
-    "bitwise_not": "bitwise_invert",
-    "concatenate": "concat",
-    "conjugate": "conj",
-    "degrees": "rad2deg",
-    "fabs": "abs",
-    "invert": "bitwise_invert",
-    "left_shift": "bitwise_left_shift",
-    "mod": "remainder",
-    "power": "pow",
-    "radians": "deg2rad",
-    "right_shift": "bitwise_right_shift",
-    "rint": "round",
-    "true_divide": "divide",
-}
-
-
 def __getattr__(name: str) -> _Any:
     if name in _SUBMODULES:
         return _importlib.import_module(f"rustorch.{name}")
-    if name in _NUMPY_NAMES:
-        return globals()[_NUMPY_NAMES[name]]
-    raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
+    hint = _importlib.import_module("rustorch._other_names").hint(name)
+    # By the name and the module Python suggests what is spelt alike.
+    raise AttributeError(f"module 'rustorch' has no attribute {name!r}{hint}", name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
@@ -118,3 +96,4 @@ def __dir__() -> list[str]:
 
 
 _plugins.start()
+_integrations.watch()

@@ -195,6 +195,33 @@ def rot90(x: Tensor, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     return flip(swapaxes(x, first, second), axis=second)
 
 
+# Diagonals
+
+
+def diag(x: Tensor, /, k: int = 0) -> Tensor:
+    """Give the diagonal of a matrix, or the matrix that has a vector for its diagonal (NumPy: diag).
+
+    Arguments:
+        x: matrix or vector.
+        k: which diagonal, positive above the main one.
+
+    Raises:
+        ShapeError: for any other number of axes.
+    """
+    from rustorch_core._linear_algebra_extension import diagonal
+
+    check_tensor("diag", x)
+    k = integer("diag", "k", k)
+    if x.ndim == 2:
+        return diagonal(x, offset=k)
+    if x.ndim != 1:
+        raise ShapeError(f"diag: expected a matrix or a vector, met shape {x.shape}")
+    placed = pad(x, (max(0, -k), max(0, k)))
+    places = arange(placed.shape[0], device=x.device)
+    is_diagonal = reshape(places, (-1, 1)) + k == places
+    return where(is_diagonal, reshape(placed, (-1, 1)), 0)
+
+
 # Finding
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy
 
 from rustorch_core import _data_types, _devices, _exchange, _graph
+from rustorch_core._arguments import flag, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, beside, op, promoted, public_names
@@ -60,6 +62,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         tensor([[1, 2],
                 [3, 4]], dtype=int64)
     """
+    copy = None if copy is None else flag("asarray", "copy", copy)
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
     if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
@@ -213,6 +216,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
     if not hasattr(x, "__dlpack__"):
         raise OperandError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use asarray")
     target = None if device is None else _devices.device(device)
+    copy = None if copy is None else flag("from_dlpack", "copy", copy)
     taken = x.detach() if isinstance(x, Tensor) else _exchange.taken_over(x, copy)
     return asarray(taken, device=target, copy=copy if isinstance(x, Tensor) or not copy else None)
 
@@ -382,6 +386,42 @@ def linspace(
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
 
 
+def logspace(
+    start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, base: float = 10.0, **others: Any
+) -> Tensor:
+    """Make powers of a base whose exponents are evenly spaced (NumPy: logspace).
+
+    Arguments:
+        start: first exponent.
+        stop: last exponent.
+        num: how many numbers.
+        endpoint: whether `stop` is the last exponent.
+        base: the base.
+        others: dtype and device, as for `linspace`.
+    """
+    return base ** linspace(start, stop, num, endpoint=endpoint, **others)
+
+
+def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
+    """Make numbers each of which is the same multiple of the one before (NumPy: geomspace).
+
+    Arguments:
+        start: first number, not 0.
+        stop: last number, of the same sign.
+        num: how many numbers.
+        endpoint: whether `stop` is the last number.
+        others: dtype and device, as for `linspace`.
+
+    Raises:
+        ArgumentError: where an end is 0 or their signs differ.
+    """
+    if not start or not stop or (start < 0) != (stop < 0):
+        raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
+    exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)
+    powers: Tensor = 10.0**exponents
+    return -powers if start < 0 else powers
+
+
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
     """Make a matrix with ones on a diagonal (Array API: eye).
 
@@ -405,8 +445,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     """
     from rustorch_core._manipulation_functions import broadcast_arrays, permute_dims, reshape
 
-    if indexing not in ("xy", "ij"):
-        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', met {indexing!r}")
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     for x in arrays:
         check_tensor("meshgrid", x)
     if any(x.ndim > 1 for x in arrays):

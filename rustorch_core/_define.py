@@ -66,9 +66,10 @@ def unary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> UnaryFunction:
-    """State an elementwise op of one array; `facts` are those of `Op`."""
+    """State an elementwise op of one array; `facts` are those of `Op`, and the source is the standard if not named."""
     op = Op(
         name,
         category,
@@ -93,7 +94,7 @@ def unary(
         result: Tensor = _dispatch.call(op, (x,), {})
         return result
 
-    _publish(op, function, _UNARY_TEXT)
+    _publish(op, function, _UNARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, operator, function)
     return function
@@ -106,6 +107,7 @@ def binary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> BinaryFunction:
     """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
@@ -118,7 +120,7 @@ def binary(
             promoted(name, x1, x2)
         return result  # type: ignore[no-any-return]
 
-    _publish(op, function, _BINARY_TEXT)
+    _publish(op, function, _BINARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
         _OPERATORS[operator] = operate
@@ -177,9 +179,9 @@ def _promotes(category: str) -> str:
     return "; integers become the default floating-point dtype" if is_floating and category != "boolean" else ""
 
 
-def _publish(op: Op, function: Any, text: str) -> None:
+def _publish(op: Op, function: Any, text: str, source: str) -> None:
     """Give a function its names and its docstring, and make it a method."""
-    source = "" if op.compose else " (Array API)"
+    source = f" ({source})" if source else "" if op.compose else " (Array API)"
     text = text.format(summary=op.summary, dtype=_article(op.category), promotes=_promotes(op.category))
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = PUBLIC

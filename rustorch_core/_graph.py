@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from rustorch_core._arguments import flag
 from rustorch_core._data_types import is_floating
 from rustorch_core.errors import DTypeError, GradientError
 
@@ -133,7 +134,7 @@ def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
 def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
     """Give a tensor a leaf node, or take it away."""
     node = tensor._node
-    if not requires_grad:
+    if not flag("requires_grad_", "requires_grad", requires_grad):
         if node is not None and node.op is not None:
             raise GradientError("requires_grad_(False) on a computed tensor; use .detach()")
         tensor._node = None

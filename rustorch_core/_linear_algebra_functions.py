@@ -12,7 +12,7 @@ from rustorch_core._elementwise_functions import _conj
 from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, ShapeError
+from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 
 @op(
@@ -117,8 +117,10 @@ def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | Sequence[Sequence[int]] 
         if not 0 <= axes <= min(x1.ndim, x2.ndim):
             raise ArgumentError(f"tensordot: cannot contract {axes} axes of shapes {x1.shape} and {x2.shape}")
         first, second = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
+    elif isinstance(axes, (tuple, list)) and len(axes) == 2 and None not in axes:
+        first, second = (some_axes("tensordot", each, x.ndim) for each, x in zip(axes, (x1, x2), strict=True))
     else:
-        first, second = (some_axes("tensordot", tuple(each), x.ndim) for each, x in zip(axes, (x1, x2), strict=True))
+        raise OperandError(f"tensordot: axes is an integer or a pair of sequences of integers, met {axes!r}")
     if [x1.shape[i] for i in first] != [x2.shape[i] for i in second]:
         raise ShapeError(f"tensordot: shapes {x1.shape} and {x2.shape} do not fit along axes {first} and {second}")
     free1, free2 = ([i for i in range(x.ndim) if i not in gone] for x, gone in ((x1, first), (x2, second)))

@@ -300,6 +300,33 @@ def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     return reshape(x, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
+def _method_view(x: Tensor, *shape: Any) -> Tensor:
+    """Give the elements another shape without a copy, or read the parts of complex numbers as real ones side by side.
+
+    Arguments:
+        x: any tensor.
+        shape: the lengths (PyTorch: view); or a dtype, the complex or the real one of its kind (NumPy: view).
+
+    Raises:
+        ArgumentError: where the memory does not allow the shape, and for another dtype.
+    """
+    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
+        return _in_parts(x, _data_types.as_dtype(shape[0]))
+    return reshape(x, shape[0] if len(shape) == 1 else shape, copy=False)
+
+
+def _in_parts(x: Tensor, dtype: _data_types.DType) -> Tensor:
+    """The last axis of complex numbers as one of their real and imaginary parts in turn, or the other way."""
+    if dtype is x.dtype:
+        return x[...]
+    if x.ndim and dtype is _data_types.real_of(x.dtype):
+        return reshape(stack([x.real, x.imag], axis=-1), (*x.shape[:-1], 2 * x.shape[-1]))
+    if x.ndim and x.dtype is _data_types.real_of(dtype) and x.shape[-1] % 2 == 0:
+        return x[..., ::2] + 1j * x[..., 1::2]
+    raise ArgumentError(f"view: {x.dtype} of shape {x.shape} as {dtype} met; use astype to convert the values")
+
+
+attach("view", _method_view)
 attach("reshape", _method_reshape)
 attach("moveaxis", moveaxis)
 attach("unstack", unstack)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import integer, number
+from rustorch_core._arguments import flag, integer, number
 from rustorch_core._axes import Axes, some_axes
 from rustorch_core._constants import inf, nan
 from rustorch_core._creation_functions import asarray, linspace
@@ -233,8 +233,9 @@ def cov(x: Tensor, /, *, rowvar: bool = True, bias: bool = False, ddof: int | No
     if x.ndim > 2:
         raise ShapeError(f"cov: expected at most 2 axes, met shape {x.shape}")
     x = x if is_floating(x.dtype) else cast(x, Defaults.floating)
-    rows = reshape(x, (1, -1)) if x.ndim < 2 else x if rowvar else matrix_transpose(x)
-    fewer = number("cov", "ddof", ddof) if ddof is not None else 0 if bias else 1
+    is_in_rows = flag("cov", "rowvar", rowvar)
+    rows = reshape(x, (1, -1)) if x.ndim < 2 else x if is_in_rows else matrix_transpose(x)
+    fewer = number("cov", "ddof", ddof) if ddof is not None else 0 if flag("cov", "bias", bias) else 1
     centred = rows - statistical.mean(rows, axis=1, keepdims=True)
     products = matmul(centred, _conj(matrix_transpose(centred)))
     divisor = rows.shape[1] - fewer

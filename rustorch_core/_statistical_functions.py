@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch_core import _data_types
+from rustorch_core._arguments import flag, number
 from rustorch_core._axes import Axes, one_axis, some_axes
 from rustorch_core._define import Prepared, cast, composition, op, public_names
 from rustorch_core._elementwise_functions import exp, log, where
@@ -32,7 +33,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 
 def _read(name: str, x: Tensor, axis: Axes, keepdims: bool, **others: Any) -> Prepared:
     axes = None if axis is None else some_axes(name, axis, x.ndim)
-    return (x,), {"axis": axes, "keepdims": bool(keepdims), **others}
+    return (x,), {"axis": axes, "keepdims": flag(name, "keepdims", keepdims), **others}
 
 
 def _accumulated(x: Tensor, dtype: Any) -> Tensor:
@@ -142,7 +143,8 @@ def var(
         keepdims: keep the axes with length 1.
         ddof: the correction, under the name that it has in NumPy.
     """
-    return _read("var", x, axis, keepdims, correction=correction if ddof is None else ddof)
+    chosen = number("var", "correction", correction if ddof is None else ddof)
+    return _read("var", x, axis, keepdims, correction=chosen)
 
 
 @op(
@@ -158,7 +160,8 @@ def std(
     x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
 ) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
-    return _read("std", x, axis, keepdims, correction=correction if ddof is None else ddof)
+    chosen = number("std", "correction", correction if ddof is None else ddof)
+    return _read("std", x, axis, keepdims, correction=chosen)
 
 
 def _inverse(y: Tensor) -> Tensor:
@@ -218,7 +221,10 @@ def _read_cumulative(name: str, x: Tensor, axis: int | None, dtype: Any, include
 
         raise AxisError(f"{name}: a tensor with {x.ndim} axes needs an axis to accumulate along")
     chosen = one_axis(name, 0 if axis is None else axis, x.ndim)
-    return (_accumulated(x, dtype),), {"axis": chosen, "include_initial": include_initial}
+    return (_accumulated(x, dtype),), {
+        "axis": chosen,
+        "include_initial": flag(name, "include_initial", include_initial),
+    }
 
 
 def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:

@@ -44,6 +44,8 @@ class Tensor:
     Conforms to the Array API standard; methods carry PyTorch's names where the standard has none.
     """
 
+    __module__ = _NAMESPACE  # where users and pickles find it
+
     # Every result is a new tensor, and each slot costs: `_grad`, which few have, stays unset until it is needed.
     __slots__ = ("__weakref__", "_array", "_grad", "_key", "_node", "_place", "_saved")
 
@@ -178,17 +180,18 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        found = self == value
+        return found if isinstance(found, bool) else bool(found.any())
 
     def __repr__(self) -> str:
-        values = np.array2string(self.device.to_host(self._array), separator=", ", prefix="tensor(")
-        facts = [values, f"dtype={self.dtype}"]
-        facts += [] if self.device.shares_host_memory else [f"device={str(self.device)!r}"]
-        facts += ["requires_grad=True"] if self.requires_grad else []
-        return f"tensor({', '.join(facts)})"
+        from rustorch_core import _printing
+
+        return _printing.text(self, "tensor" if type(self) is Tensor else type(self).__name__)
 
     def __format__(self, specification: str) -> str:
-        return format(self.item(), specification) if specification and self.ndim == 0 else repr(self)
+        from rustorch_core import _printing
+
+        return _printing.formatted(self, specification) if specification else repr(self)
 
     # Its values, out of the tensor
 
@@ -346,6 +349,11 @@ class Tensor:
     def is_leaf(self) -> bool:
         """Whether the tensor was made, not computed from others that require a gradient."""
         return self._node is None or self._node.op is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded call that this tensor came from; None for a leaf, and where nothing was recorded."""
+        return None if self._node is None or self._node.op is None else self._node
 
     @property
     def grad(self) -> Tensor | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
+from rustorch_core import _define
 from rustorch_core._creation_functions import zeros_like
 from rustorch_core._data_types import CATEGORIES, bool_
-from rustorch_core._define import binary, cast, public_names, unary
+from rustorch_core._define import cast, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import (
     abs,
@@ -26,6 +28,9 @@ from rustorch_core._elementwise_functions import (
     where,
 )
 from rustorch_core._tensor import Tensor
+
+unary = functools.partial(_define.unary, source="NumPy")
+binary = functools.partial(_define.binary, source="NumPy")
 
 # One array
 

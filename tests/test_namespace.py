@@ -3,6 +3,8 @@
 import inspect
 import pydoc
 import re
+import subprocess
+import sys
 import types
 
 import array_api_strict as strict
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 import rustorch as rt
+from rustorch import _other_names
 from rustorch_core._op import REGISTRY
 
 #: Signatures that take more than the standard's, and why.
@@ -159,6 +162,25 @@ def test_finfo_and_iinfo_hold_python_numbers() -> None:
     assert type(rt.iinfo(rt.uint64).max) is int
 
 
+def resolved(path: str) -> object:
+    value: object = rt
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize(("name", "ours"), list(_other_names._OURS.items()))
+def test_a_name_of_others_leads_to_ours(name: str, ours: str) -> None:
+    assert callable(resolved(ours))
+    with pytest.raises(AttributeError, match=rf"'{name}'; use rustorch\.{re.escape(ours)}$"):
+        getattr(rt, name)
+
+
+def test_a_misspelt_name_leads_to_the_nearest() -> None:
+    run = subprocess.run([sys.executable, "-c", "import rustorch; rustorch.consat"], capture_output=True, text=True)
+    assert run.stderr.rstrip().endswith("module 'rustorch' has no attribute 'consat'. Did you mean: 'concat'?")
+
+
 # Docstrings
 
 
@@ -171,6 +193,23 @@ def test_help(name: str) -> None:
     first = text.splitlines()[0]
     assert first.rstrip(".") != first or text.split("\n\n")[0].endswith((".", ":"))
     assert name in pydoc.render_doc(getattr(rt, name))
+
+
+#: In the standard since 2025.12, which the strict implementation does not have yet.
+NEW = ["linalg.eig", "linalg.eigvals"]
+STANDARD = {*MAIN, *NEW, *(f"{part}.{name}" for part in ("linalg", "fft") for name in getattr(strict, part).__all__)}
+#: Not functions of the namespace there, but of what it tells about itself.
+INSPECTION = {"default_device", "devices"}
+
+
+def test_the_standard_is_named_as_the_source_of_what_it_has_and_of_nothing_else() -> None:
+    parts = {"": rt, "linalg.": rt.linalg, "fft.": rt.fft, "special.": rt.special, "nn.": rt.nn.functional}
+    functions = {prefix + name: getattr(part, name) for prefix, part in parts.items() for name in dir(part)}
+    named = {
+        name for name, value in functions.items() if inspect.isfunction(value) and "(Array API" in pydoc.getdoc(value)
+    }
+    expected = {name for name, value in functions.items() if inspect.isfunction(value)} & STANDARD
+    assert {name for name in named if not name.startswith("_")} - INSPECTION == expected - INSPECTION
 
 
 @pytest.mark.parametrize("name", PUBLIC)

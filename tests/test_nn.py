@@ -113,7 +113,7 @@ def test_repr() -> None:
     )
     assert repr(model) == expected
     assert repr(nn.LayerNorm(4)) == "LayerNorm((4,), eps=1e-05)"
-    assert repr(nn.Parameter(rt.ones(1, device="cpu"))) == "Parameter tensor([1.], dtype=float32, requires_grad=True)"
+    assert repr(nn.Parameter(rt.ones(1, device="cpu"))) == "Parameter([1.], dtype=float32, requires_grad=True)"
 
 
 def test_copies_of_a_module_are_its_own() -> None:

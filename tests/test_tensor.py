@@ -189,21 +189,6 @@ def test_iteration_gives_rows() -> None:
     assert 4 not in rt.arange(4)
 
 
-def test_format() -> None:
-    assert f"{rt.asarray(1.25):.1f}" == "1.2"
-    assert f"{rt.asarray(1.25, device='cpu')}" == "tensor(1.25, dtype=float32)"
-    assert f"{rt.ones(2)}" == repr(rt.ones(2))
-
-
-def test_repr() -> None:
-    assert repr(rt.asarray([1.0, 2.5], device="cpu")) == "tensor([1. , 2.5], dtype=float32)"
-    assert repr(rt.asarray([1, 2], device="cpu").to("int8")) == "tensor([1, 2], dtype=int8)"
-    assert repr(rt.ones(1, device="cpu").requires_grad_()) == "tensor([1.], dtype=float32, requires_grad=True)"
-    assert repr(rt.asarray([[True], [False]], device="cpu")) == "tensor([[ True],\n        [False]], dtype=bool)"
-    assert repr(rt.zeros((0, 3), device="cpu")) == "tensor([], dtype=float32)"
-    assert len(repr(rt.ones((1000, 1000)))) < 2000
-
-
 # Operators beside numbers
 
 

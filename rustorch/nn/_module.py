@@ -35,9 +35,6 @@ class Parameter(Tensor):
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         pass
 
-    def __repr__(self) -> str:
-        return f"Parameter {super().__repr__()}"
-
 
 class Module:
     """The base of all layers (PyTorch: nn.Module): assign parameters and modules as attributes, and write `forward`."""
