@@ -39,10 +39,11 @@ class _Living(Generic[T]):
         self.limit = 8
 
     def add(self, reference: weakref.ref[T]) -> None:
-        self.references.append(reference)
-        if len(self.references) > self.limit:
-            self.references = [each for each in self.references if each() is not None]
-            self.limit = 2 * len(self.references) + 8
+        references = self.references
+        references.append(reference)
+        if len(references) > self.limit:
+            references[:] = [each for each in references if each() is not None]
+            self.limit = 2 * len(references) + 8
 
     def __bool__(self) -> bool:
         return any(each() is not None for each in self.references)
@@ -134,8 +135,9 @@ def place_of(tensor: Tensor) -> Place:
 def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> None:
     """Note that one tensor is a view of another, by an op."""
     place = owner._place or place_of(owner)
-    view._place = (place[0], place, op, attributes)
-    place[0].views.add(weakref.ref(view))
+    family = place[0]
+    view._place = (family, place, op, attributes)
+    family.views.add(weakref.ref(view))
 
 
 def add_detached(
@@ -153,9 +155,7 @@ def add_detached(
 
 
 def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
-    """Whether what a view op returned shares memory: one that may copy, as reshape may, is asked what it did."""
-    if not op.may_copy:
-        return True
+    """Whether what a view op that may copy, such as reshape, returned is a view."""
     device = owner._key.device
     if device.shares_host_memory:
         base = view._array.base

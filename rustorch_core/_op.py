@@ -168,6 +168,15 @@ class Op:
                 kept.append(tuple([keep(inputs, position, attributes, output) for keep, _ in parameters]))
         return tuple(kept)
 
+    def kept_tensors(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None:
+        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if it is more than tensors."""
+        numbers = {"x1": 0, "x2": 1, "y": 2}
+        kept = [None if rule is None else _names(rule) for rule in (self.rule(0), self.rule(1))]
+        if not self.rules or any(name not in numbers for names in kept if names for name in names):
+            return None
+        first, second = (None if names is None else tuple(numbers[name] for name in names) for names in kept)
+        return first, second
+
     def pull_back(self, node: Node, position: int, g: Tensor) -> Tensor | None:
         """The gradient with respect to one input of a recorded call, by its rule."""
         rule, kept = self.rule(position), None if node.saved is None else node.saved[position]
