@@ -211,7 +211,7 @@ def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs
         native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
     except MemoryError as error:
         raise OutOfMemoryError(f"{name}: {error}") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise ArgumentError(f"{name}: {error}") from error
     except TypeError as error:
         raise OperandError(f"{name}: {error}") from error

@@ -280,14 +280,14 @@ def polygamma(n: int, x: Tensor, /) -> Tensor:
     """Compute the n-th derivative of digamma (SciPy: special.polygamma).
 
     Arguments:
-        n: which derivative, from 0.
+        n: which derivative, from 0; above 170 its values are beyond every dtype.
         x: tensor of a real floating-point dtype.
 
     Raises:
-        ArgumentError: for a negative n.
+        ArgumentError: for any other n.
     """
-    if not isinstance(n, int) or n < 0:
-        raise ArgumentError(f"polygamma: n is an integer of at least 0, met {n!r}")
+    if not isinstance(n, int) or not 0 <= n <= 170:
+        raise ArgumentError(f"polygamma: n is an integer from 0 to 170, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
 
 
