@@ -9,18 +9,10 @@ import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from rustorch_core import __version__, _mutation, _plugins
-from rustorch_core._arrangement_functions import *
-from rustorch_core._autograd import enable_grad, grad, no_grad, stop_gradient, value_and_grad
-from rustorch_core._axes import broadcast_shapes
-from rustorch_core._calculus_functions import *
-from rustorch_core._comparison_functions import *
-from rustorch_core._constants import e, inf, nan, newaxis, pi
-from rustorch_core._creation_functions import *
-from rustorch_core._data_type_functions import *
-from rustorch_core._data_type_functions import __array_namespace_info__
-from rustorch_core._data_types import (
-    bfloat16,
+# Dtypes go by NumPy's names for them: each equals its numpy.dtype, which is what `x.dtype` is, and none equals None.
+from ml_dtypes import bfloat16
+from numpy import (
+    bool,
     bool_,
     complex64,
     complex128,
@@ -31,14 +23,26 @@ from rustorch_core._data_types import (
     int16,
     int32,
     int64,
-    isdtype,
-    set_default_dtype,
     uint8,
     uint16,
     uint32,
     uint64,
 )
-from rustorch_core._data_types import bool_ as bool
+
+from rustorch_core import __version__, _mutation, _plugins
+from rustorch_core._anomaly import detect_anomaly
+from rustorch_core._arrangement_functions import *
+from rustorch_core._autograd import enable_grad, no_grad, stop_gradient
+from rustorch_core._axes import broadcast_shapes
+from rustorch_core._calculus_functions import *
+from rustorch_core._checkpoint import checkpoint
+from rustorch_core._comparison_functions import *
+from rustorch_core._constants import e, inf, nan, newaxis, pi
+from rustorch_core._creation_functions import *
+from rustorch_core._custom_gradient import custom_gradient
+from rustorch_core._data_type_functions import *
+from rustorch_core._data_type_functions import __array_namespace_info__
+from rustorch_core._data_types import isdtype, set_default_dtype
 from rustorch_core._devices import Device, default_device, device, devices, set_default_device
 from rustorch_core._elementwise_functions import *
 from rustorch_core._indexing_functions import *
@@ -52,7 +56,11 @@ from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
+from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
+
+from rustorch import _integrations
 
 if _TYPE_CHECKING:
     from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
@@ -88,3 +96,4 @@ def __dir__() -> list[str]:
 
 
 _plugins.start()
+_integrations.watch()

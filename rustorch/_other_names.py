@@ -52,7 +52,7 @@ _OTHER_NAMES = {
     "negative": "neg",
     "not_equal": "ne",
     "permute_dims": "permute",
-    "pow": "power float_power",
+    "pow": "power",
     "random.bernoulli": "bernoulli",
     "random.integers": "randint",
     "random.multinomial": "multinomial",

@@ -5,19 +5,21 @@ Un-broadcasting happens here, once, and in no rule.
 
 from __future__ import annotations
 
-import functools
-import operator
+import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rustorch_core import _graph, _tree
-from rustorch_core._data_types import CATEGORIES, is_floating
+from rustorch_core import _anomaly, _graph
+from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import beside, cast
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._graph import INDEX, ITSELF, Node, Saved, sibling
-from rustorch_core._memory import is_shared
+from rustorch_core._function import Cotangents, Function
+from rustorch_core._graph import Node
+from rustorch_core._memory import add_detached, is_shared
+from rustorch_core._op import Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
-from rustorch_core.errors import ArgumentError, DTypeError, GradientError, OperandError, ShapeError
+from rustorch_core.errors import GradientError, OperandError, ShapeError
 
 
 def no_grad() -> _graph.set_recording:
@@ -31,35 +33,48 @@ def enable_grad() -> _graph.set_recording:
 
 
 def walk(
-    outputs: Sequence[tuple[Node, Tensor]], *, wanted: frozenset[Node] | None, retain_graph: bool, create_graph: bool
+    outputs: Sequence[tuple[Node, Tensor]],
+    *,
+    wanted: frozenset[Node] | None,
+    retain_graph: bool,
+    create_graph: bool,
+    since: int = 0,
 ) -> dict[Node, Tensor]:
     """Send gradients from the outputs to the leaves.
 
     Arguments:
         outputs: nodes, each with the gradient that enters there.
-        wanted: the nodes whose gradients to return; None for every leaf.
+        wanted: the nodes whose gradients to return; None for every one that a tensor's `.grad` waits for.
         retain_graph: keep what the nodes saved.
         create_graph: record the walk.
+        since: go no further than the nodes that are older.
 
     Returns:
         the gradient that reached each wanted node.
     """
-    gradients: dict[Node, Tensor] = {}
+    gradients: dict[Node, Any] = {}
     for node, gradient in outputs:
         gradients[node] = gradients[node] + gradient if node in gradients else gradient
-    order = in_order([node for node, _ in outputs])
+    order = in_order([node for node, _ in outputs], since)
     useful = set(order) if wanted is None else _leading_to(wanted, order)
     results: dict[Node, Tensor] = {}
+    selected: set[Node | None] = set()
+    send_back = _send_back if _anomaly.active is None else _anomaly.active.watching(_send_back)
     with _graph.set_recording(create_graph):
         for node in order:
             if node not in gradients:
                 continue
             gradient_here = gradients.pop(node)
-            if node in wanted if wanted is not None else node.op is None:
+            if node.hooks:
+                gradient_here = _hooked(node, gradient_here)
+            if node in wanted if wanted is not None else node.receiver is not None:
                 results[node] = gradient_here
-            if node.op is None or not any(parent in useful for parent in node.parents):
+            if node.op is None or node.order < since or not any(parent in useful for parent in node.parents):
                 continue
-            for parent, incoming in zip(node.parents, _pull_back(node, gradient_here), strict=True):
+            is_selected = node in selected
+            if node.op.selects or (is_selected and _hands_on_selection(node.op)):
+                selected.update(node.parents)
+            for parent, incoming in zip(node.parents, send_back(node, gradient_here, is_selected), strict=True):
                 if parent in useful and incoming is not None:
                     incoming = unbroadcast(incoming, parent)
                     gradients[parent] = gradients[parent] + incoming if parent in gradients else incoming
@@ -68,12 +83,13 @@ def walk(
     return results
 
 
-def in_order(outputs: Sequence[Node]) -> list[Node]:
+def in_order(outputs: Sequence[Node], since: int = 0) -> list[Node]:
     """Every node that the outputs came from, latest first, so that a node is met after all that used it."""
     found = set(outputs)
     stack = list(found)
     while stack:
-        for parent in stack.pop().parents:
+        node = stack.pop()
+        for parent in node.parents if node.order > since else ():
             if parent is not None and parent not in found:
                 found.add(parent)
                 stack.append(parent)
@@ -89,17 +105,56 @@ def _leading_to(wanted: frozenset[Node], order: Sequence[Node]) -> set[Node]:
     return leading
 
 
-def _pull_back(node: Node, g: Tensor) -> Sequence[Tensor | None]:
+def _hands_on_selection(op: Op) -> bool:
+    """Whether where the gradient of an op's output is 0 for want of a say, that of its inputs is."""
+    return op.kind in ("unary", "binary") or op.is_view
+
+
+def _send_back(node: Node, g: Tensor, is_selected: bool) -> Sequence[Any]:
+    """The gradient with respect to each input of one call; 0 behind a selection that left an element out."""
+    found = _pull_back(node, g)
+    if is_selected and node.op is not None and node.op.kind in ("unary", "binary"):
+        return [each if each is None or each is g else _without_lost(each, g) for each in found]
+    return found
+
+
+def _without_lost(gradient: Tensor, g: Tensor) -> Tensor:
+    """A gradient with 0 where an infinite slope made NaN of a `g` that is 0: what has no say has none at a pole."""
+    from rustorch_core._elementwise_functions import isnan, logical_and, where
+
+    is_nan = isnan(gradient)
+    # The host answers at once; a device is not made to wait for the answer.
+    if g.device.shares_host_memory and not is_nan.any():
+        return gradient
+    return where(logical_and(is_nan, g == 0), 0, gradient)
+
+
+def _hooked(node: Node, g: Tensor) -> Tensor:
+    """A gradient as the hooks on a tensor leave it."""
+    assert node.hooks is not None
+    for hook in list(node.hooks.values()):
+        seen = add_detached(g, tensor_like(Tensor, g._array, g._key))
+        seen._node = g._node
+        replacement = hook(seen)
+        if replacement is None:
+            continue
+        if not isinstance(replacement, Tensor) or replacement.shape != g.shape or replacement.device is not g.device:
+            met = f"{replacement.shape} on {replacement.device}" if isinstance(replacement, Tensor) else replacement
+            raise GradientError(f"hook: expected None or a tensor of shape {g.shape} on {g.device}, met {met}")
+        g = cast(replacement, g.dtype)
+    return g
+
+
+def _pull_back(node: Node, g: Tensor) -> Sequence[Any]:
     """The gradient with respect to each input of one call."""
     op = node.op
     assert op is not None
     if node.saved is None:
         raise GradientError(f"{op.name}: the graph has been walked and freed; pass retain_graph=True to walk it twice")
+    if isinstance(op, Function):
+        return op.send_back(node, g)
     if op.rules:
-        return [
-            None if kept is None else op.rule(position)(g, *[_restore(value, node) for value in kept])  # type: ignore[misc]
-            for position, kept in enumerate(node.saved)
-        ]
+        return [op.pull_back(node, position, g) for position in range(len(node.parents))]
     if op.compose is None or op.no_gradient:
         reason = op.no_gradient or "no rule is stated for it"
         raise GradientError(f"{op.name} has no gradient: {reason}; use .detach() or rustorch.stop_gradient before it")
@@ -112,8 +167,11 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
     assert node.op.compose is not None
     assert node.saved is not None
     kept = next(values for values in node.saved if values is not None)
-    inputs = [_restore(value, node) for value in kept]
+    inputs = [
+        None if saved is None else restored(saved, parent) for saved, parent in zip(kept, node.parents, strict=True)
+    ]
     create_graph = _graph.recording()
+    since = _graph.now()
     with _graph.set_recording(True):
         fresh = [
             x if x is None or parent is None else _alias(x) for x, parent in zip(inputs, node.parents, strict=True)
@@ -125,32 +183,19 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
         wanted=frozenset(each for each in asked if each is not None),
         retain_graph=create_graph,
         create_graph=create_graph,
+        since=since,
     )
     return [None if each is None else found.get(each) for each in asked]
 
 
-def _restore(value: Any, node: Node) -> Any:
-    """A saved tensor as it was, in its place in the graph; anything else as it is."""
-    if isinstance(value, list):
-        return [_restore(each, node) for each in value]
-    if value is INDEX:
-        return node.index
-    if not isinstance(value, Saved):
-        return value
-    restored = tensor_like(Tensor, value.array, value.key)
-    if value.node is ITSELF or value.node == node.index:
-        restored._node = node
-    else:
-        restored._node = sibling(node, value) if isinstance(value.node, int) else value.node
-    return restored
-
-
-def unbroadcast(g: Tensor, target: Node) -> Tensor:
+def unbroadcast(g: Any, target: Node) -> Any:
     """Sum a gradient over the axes along which its input was broadcast; keep the real part for a real input."""
     from rustorch_core._elementwise_functions import real
     from rustorch_core._manipulation_functions import reshape
     from rustorch_core._statistical_functions import sum
 
+    if isinstance(g, Cotangents):
+        return g
     if g.shape != target.shape:
         extra = g.ndim - len(target.shape)
         stretched = [extra + axis for axis, length in enumerate(target.shape) if length == 1 != g.shape[extra + axis]]
@@ -159,6 +204,48 @@ def unbroadcast(g: Tensor, target: Node) -> Tensor:
     if g.dtype in CATEGORIES["complex floating-point"] and target.key.dtype in CATEGORIES["real floating-point"]:
         g = real(g)
     return cast(g, target.key.dtype)
+
+
+class RemovableHandle:
+    """What `register_hook` returns: `remove()` takes the hook away, and so does the end of a `with` block."""
+
+    __slots__ = ("_hooks", "_number")
+    _numbers = itertools.count()
+
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks, self._number = hooks, next(RemovableHandle._numbers)
+        hooks[self._number] = hook
+
+    def remove(self) -> None:
+        """Take the hook away, if it is still there."""
+        self._hooks.pop(self._number, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+def register_hook(x: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    """`Tensor.register_hook`."""
+    if not callable(hook):
+        raise OperandError(f"register_hook: expected a function, met {type(hook).__name__}")
+    node = _node_of("register_hook", x)
+    if node.hooks is None:
+        node.hooks = {}
+    return RemovableHandle(node.hooks, hook)
+
+
+def retain_grad(x: Tensor) -> None:
+    """`Tensor.retain_grad`."""
+    _node_of("retain_grad", x).receiver = weakref.ref(x)
+
+
+def _node_of(name: str, x: Tensor) -> Node:
+    if x._node is None:
+        raise GradientError(f"{name}: the tensor takes part in no gradient; call .requires_grad_() on a leaf")
+    return x._node
 
 
 def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, create_graph: bool) -> None:
@@ -174,9 +261,9 @@ def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, cre
     )
     taken = {id(gradient)}
     for node, value in found.items():
-        leaf = node.leaf() if node.leaf is not None else None
-        if leaf is not None:
-            leaf.grad = _owned(value, taken) if leaf.grad is None else leaf.grad + value
+        receiver = node.receiver() if node.receiver is not None else None
+        if receiver is not None:
+            receiver.grad = _owned(value, taken) if receiver.grad is None else receiver.grad + value
 
 
 def _owned(gradient: Tensor, taken: set[int]) -> Tensor:
@@ -215,133 +302,6 @@ def _alias(x: Tensor) -> Tensor:
 
         return positive(x)
     return x.detach().requires_grad_()
-
-
-def value_and_grad(
-    fn: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
-) -> Callable[..., Any]:
-    """Make a function that returns a function's value and its gradient (JAX: value_and_grad).
-
-    Arguments:
-        fn: returns one tensor without axes; with `has_aux` a pair of that and anything else.
-        argnums: which positional arguments to differentiate with respect to; each may be any pytree of floating-point
-            tensors and Python floats: lists, tuples, dicts, dataclasses, modules.
-        has_aux: whether `fn` returns a pair.
-
-    Returns:
-        a function of the same arguments that returns `(value, gradient)`; the gradient has the argument's structure,
-        and is a tuple where `argnums` is a sequence.
-
-    Raises:
-        GradientError: where the value is not one real floating-point element.
-        DTypeError: for integer or boolean leaves.
-        ArgumentError: where `argnums` names an argument that was not passed.
-
-    Example:
-        >>> import rustorch as rt
-        >>> value, gradient = rt.value_and_grad(lambda x: (x**2).sum())(rt.asarray([1.0, 3.0]))
-        >>> value, gradient
-        (tensor(10., dtype=float32), tensor([2., 6.], dtype=float32))
-    """
-    if not callable(fn):
-        raise OperandError(f"grad: expected a function, met {type(fn).__name__}")
-    try:
-        numbers = tuple(operator.index(number) for number in (argnums if isinstance(argnums, Sequence) else (argnums,)))
-    except TypeError:
-        raise OperandError(f"grad: argnums is an integer or a sequence of them, met {argnums!r}") from None
-
-    @functools.wraps(fn)
-    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        for number in numbers:
-            if not -len(args) <= number < len(args):
-                raise ArgumentError(
-                    f"value_and_grad: argnums names argument {number}, but {len(args)} were passed by position"
-                )
-        places = [number % len(args) for number in numbers]
-        with _graph.set_recording(True):
-            split = [_tree.flatten(args[place]) for place in places]
-            sources = [[_source(leaf) for leaf in leaves] for leaves, _ in split]
-            traced = list(args)
-            for place, leaves, (_, rebuild) in zip(places, sources, split, strict=True):
-                traced[place] = rebuild(list(leaves))
-            result = fn(*traced, **kwargs)
-        value, aux = result if has_aux else (result, None)
-        flat = [leaf for leaves in sources for leaf in leaves]
-        stays_open = _is_open(value, flat)
-        gradients = iter(_gradients(value, flat, stays_open))
-        built = [
-            rebuild([next(gradients) for _ in leaves]) for leaves, (_, rebuild) in zip(sources, split, strict=True)
-        ]
-        if not stays_open:
-            value, aux = value.detach(), _detached(aux)
-        return ((value, aux) if has_aux else value), (built[0] if isinstance(argnums, int) else tuple(built))
-
-    return value_and_gradient
-
-
-def _detached(tree: Any) -> Any:
-    """The same tree with its tensors detached."""
-    leaves, rebuild = _tree.flatten(tree)
-    return rebuild([leaf.detach() if type(leaf) is Tensor and leaf.requires_grad else leaf for leaf in leaves])
-
-
-def grad(fn: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False) -> Callable[..., Any]:
-    """Make a function that returns a function's gradient (JAX: grad); arguments as for `value_and_grad`.
-
-    Example:
-        >>> import rustorch as rt
-        >>> rt.grad(rt.grad(lambda x: x**3))(rt.asarray(2.0))
-        tensor(12., dtype=float32)
-    """
-    both = value_and_grad(fn, argnums, has_aux=has_aux)
-
-    @functools.wraps(fn)
-    def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, found = both(*args, **kwargs)
-        return (found, value[1]) if has_aux else found
-
-    return gradient
-
-
-def _source(leaf: Any) -> Tensor:
-    """A leaf of an argument as a point of departure for the walk."""
-    if isinstance(leaf, (float, complex)):
-        from rustorch_core._creation_functions import asarray
-
-        leaf = asarray(leaf)
-    if not isinstance(leaf, Tensor):
-        raise OperandError(f"grad: expected tensors and floats in the argument, met {type(leaf).__name__}")
-    if not is_floating(leaf.dtype):
-        raise DTypeError(
-            f"grad: an argument of {leaf.dtype} has no gradient; convert it with astype, or name others in argnums"
-        )
-    return leaf if type(leaf) is not Tensor and leaf.is_leaf and leaf.requires_grad else _alias(leaf)
-
-
-def _gradients(value: Any, sources: list[Tensor], stays_open: bool) -> list[Tensor]:
-    """The gradient for each source, zeros where the value does not depend on it."""
-    from rustorch_core._creation_functions import zeros_like
-
-    if not isinstance(value, Tensor) or value.size != 1 or value.dtype not in CATEGORIES["real floating-point"]:
-        met = (
-            f"a tensor of {value.dtype} and shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-        )
-        raise GradientError(f"grad: the function must return one real floating-point element, it returned {met}")
-    found: dict[Node, Tensor] = {}
-    if value._node is not None:
-        wanted = frozenset(x._node for x in sources if x._node is not None)
-        seed = [(value._node, _ones_like(value))]
-        found = walk(seed, wanted=wanted, retain_graph=stays_open, create_graph=stays_open)
-    taken: set[int] = set()
-    return [_owned(found[x._node], taken) if x._node in found else zeros_like(x.detach()) for x in sources]
-
-
-def _is_open(value: Any, sources: list[Tensor]) -> bool:
-    """Whether anything else that requires a gradient took part: then the result is differentiable too."""
-    if not isinstance(value, Tensor) or value._node is None or not _graph.recording():
-        return False
-    own = {x._node for x in sources}
-    return any(node.op is None and node not in own for node in in_order([value._node]))
 
 
 def stop_gradient(x: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -11,17 +13,15 @@ from rustorch_core import _data_types, _devices, _exchange, _graph
 from rustorch_core._arguments import flag, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._define import Prepared, beside, op, promoted, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._memory import imported
 from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, from_host, tensor_like, wrap
 from rustorch_core.errors import (
     ArgumentError,
     DTypeError,
     ExportError,
-    GradientError,
     OperandError,
     OutOfMemoryError,
     ShapeError,
@@ -65,6 +65,10 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
     copy = None if copy is None else flag("asarray", "copy", copy)
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
+    if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
+        if copy is False:
+            raise ArgumentError("asarray: copy=False, but tensors in a sequence must be copied to become one")
+        return _from_tensor(_stacked(obj, tensors[0]), dtype, device, None)
     if hasattr(obj, "__dlpack__") and not isinstance(obj, (numpy.ndarray, numpy.generic)):
         try:
             taken = _exchange.taken_over(obj, None)
@@ -88,10 +92,7 @@ def _from_host(obj: Any, dtype: _data_types.DType | None, device: Device, copy: 
         raise DTypeError(
             f"asarray: {array.dtype} does not fit into {wanted}; take the real or the imaginary part first"
         )
-    made = from_host(array.astype(wanted, copy=is_foreign and not is_shared), device)
-    if is_shared:
-        imported(made)
-    return made
+    return from_host(array.astype(wanted, copy=is_foreign and not is_shared), device)
 
 
 def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tensor:
@@ -169,17 +170,34 @@ _NUMBERS = frozenset({bool, int, float, complex})
 
 
 def _plain(obj: Any, arrays: set[_data_types.DType]) -> Any:
-    """Nested sequences with NumPy arrays in the place of tensors and other arrays, whose dtypes are added to a set."""
+    """Nested sequences with NumPy arrays in the place of other arrays, whose dtypes are added to a set."""
     if isinstance(obj, (list, tuple)):
         return [each if type(each) in _NUMBERS else _plain(each, arrays) for each in obj]
     if not hasattr(obj, "__array__"):
         return obj
-    if isinstance(obj, Tensor) and obj.requires_grad:
-        raise GradientError("asarray: a list has no gradient, and a tensor in it requires one; use rustorch.stack")
-    array = asarray(obj).__array__(copy=True)
+    array = asarray(obj, device="cpu").__array__(copy=True)
     arrays.add(array.dtype)
     # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
     return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array
+
+
+def _tensors(obj: Any) -> Iterator[Tensor]:
+    """The tensors in nested sequences."""
+    if isinstance(obj, Tensor):
+        yield obj
+    elif isinstance(obj, (list, tuple)):
+        for each in obj:
+            if type(each) not in _NUMBERS:
+                yield from _tensors(each)
+
+
+def _stacked(obj: Any, first: Tensor) -> Tensor:
+    """Nested sequences of tensors and numbers as one tensor, with the gradient of each."""
+    from rustorch_core._manipulation_functions import stack
+
+    if isinstance(obj, (list, tuple)):
+        return stack([_stacked(each, first) for each in obj])
+    return obj if isinstance(obj, Tensor) else beside("asarray", first, obj)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -253,19 +271,28 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
 
     Arguments:
         shape: integer or sequence of integers.
-        fill_value: Python number or tensor of one element.
+        fill_value: Python number or tensor of one element, whose gradient is kept.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
 
     Raises:
         DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        return _spread(fill_value.to(device=device, dtype=dtype), as_shape("full", shape))
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
     chosen = default if dtype is None else as_dtype(dtype)
     if not _holds(chosen, value):
         raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
     return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One element in every place of a shape, with its gradient."""
+    from rustorch_core._manipulation_functions import broadcast_to, reshape
+
+    return broadcast_to(reshape(value, ()), shape).clone()  # type: ignore[no-any-return]
 
 
 def _number(name: str, value: Any) -> Any:
@@ -340,18 +367,59 @@ def linspace(
     """Make evenly spaced numbers over an interval (Array API: linspace).
 
     Arguments:
-        start: first number.
-        stop: end of the interval.
+        start: first number; a tensor without axes keeps its gradient.
+        stop: end of the interval, likewise.
         num: how many numbers.
         dtype: by default the default floating-point dtype of the numbers' kind.
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    (count,) = as_shape("linspace", (num,))
     if count < 0:
         raise ArgumentError(f"linspace: the number of elements is {count}")
+    if any(isinstance(each, Tensor) and each.requires_grad for each in (start, stop)):
+        first, last = promoted("linspace", start, stop)
+        parts = linspace(0.0, 1.0, count, dtype=first.dtype, device=first.device, endpoint=endpoint)
+        return (first + (last - first) * parts).to(device=device, dtype=dtype)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
+
+
+def logspace(
+    start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, base: float = 10.0, **others: Any
+) -> Tensor:
+    """Make powers of a base whose exponents are evenly spaced (NumPy: logspace).
+
+    Arguments:
+        start: first exponent.
+        stop: last exponent.
+        num: how many numbers.
+        endpoint: whether `stop` is the last exponent.
+        base: the base.
+        others: dtype and device, as for `linspace`.
+    """
+    return base ** linspace(start, stop, num, endpoint=endpoint, **others)
+
+
+def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
+    """Make numbers each of which is the same multiple of the one before (NumPy: geomspace).
+
+    Arguments:
+        start: first number, not 0.
+        stop: last number, of the same sign.
+        num: how many numbers.
+        endpoint: whether `stop` is the last number.
+        others: dtype and device, as for `linspace`.
+
+    Raises:
+        ArgumentError: where an end is 0 or their signs differ.
+    """
+    if not start or not stop or (start < 0) != (stop < 0):
+        raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
+    exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)
+    powers: Tensor = 10.0**exponents
+    return -powers if start < 0 else powers
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -390,13 +458,13 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     return grids
 
 
-@op("tril", "all", lambda g, k: tril(g, k=k))
+@op("tril", "all", lambda g, k: tril(g, k=k), selects=True)
 def tril(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the lower triangle of each matrix, zeros above diagonal `k` (Array API: tril)."""
     return _matrix("tril", x), {"k": k}
 
 
-@op("triu", "all", lambda g, k: triu(g, k=k))
+@op("triu", "all", lambda g, k: triu(g, k=k), selects=True)
 def triu(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the upper triangle of each matrix, zeros below diagonal `k` (Array API: triu)."""
     return _matrix("triu", x), {"k": k}

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+import numpy
+
 from rustorch_core import _data_types, _dispatch, _plugins
 from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
@@ -64,9 +66,10 @@ def unary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> UnaryFunction:
-    """State an elementwise op of one array; `facts` are those of `Op`."""
+    """State an elementwise op of one array; `facts` are those of `Op`, and the source is the standard if not named."""
     op = Op(
         name,
         category,
@@ -91,7 +94,7 @@ def unary(
         result: Tensor = _dispatch.call(op, (x,), {})
         return result
 
-    _publish(op, function, _UNARY_TEXT)
+    _publish(op, function, _UNARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, operator, function)
     return function
@@ -104,6 +107,7 @@ def binary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> BinaryFunction:
     """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
@@ -116,14 +120,13 @@ def binary(
             promoted(name, x1, x2)
         return result  # type: ignore[no-any-return]
 
-    _publish(op, function, _BINARY_TEXT)
+    _publish(op, function, _BINARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
         _OPERATORS[operator] = operate
         op.when_bound = functools.partial(_compile_shortcut, op, operate)
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
-            setattr(Tensor, f"__i{operator}__", _in_place(operate))
     return function
 
 
@@ -148,7 +151,7 @@ def _shortcut_and_road(op: Op) -> tuple[Callable[[Tensor, Any], Any], Callable[[
                 made = Tensor()
                 made._array = native
                 made._key = key
-                made._node = None
+                made._node = made._place = made._saved = None
                 return made
             return wrap(native, key.device)
         if kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
@@ -176,9 +179,9 @@ def _promotes(category: str) -> str:
     return "; integers become the default floating-point dtype" if is_floating and category != "boolean" else ""
 
 
-def _publish(op: Op, function: Any, text: str) -> None:
+def _publish(op: Op, function: Any, text: str, source: str) -> None:
     """Give a function its names and its docstring, and make it a method."""
-    source = "" if op.compose else " (Array API)"
+    source = f" ({source})" if source else "" if op.compose else " (Array API)"
     text = text.format(summary=op.summary, dtype=_article(op.category), promotes=_promotes(op.category))
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = PUBLIC
@@ -219,18 +222,6 @@ def _take_shortcuts_back() -> None:
     """After a change of plugins operators are Python's again, until they are next used."""
     for operator, operate in _OPERATORS.items():
         setattr(Tensor, f"__{operator}__", operate)
-
-
-def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any]:
-    """`x += y` writes into the memory of `x`, which keeps its shape and dtype."""
-
-    def assign(x: Tensor, other: Any) -> Any:
-        from rustorch_core._mutation import overwrite
-
-        value = operate(x, other)
-        return value if value is NotImplemented else overwrite(x, value)
-
-    return assign
 
 
 def _caller() -> str:
@@ -301,13 +292,14 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         raise OperandError(
             f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
         )
-    if not device.shares_host_memory:
+    if not device.shares_host_memory and not isinstance(other, numpy.generic):
         raise DeviceMismatchError(
             f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})"
         )
     from rustorch_core._creation_functions import asarray
 
-    return asarray(other, device=device)
+    # What the graph saves of an operand must not change with the array.
+    return asarray(other, device=device, copy=True if tensor._node is not None else None)
 
 
 def op(

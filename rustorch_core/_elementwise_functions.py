@@ -6,11 +6,14 @@ wherever it has a derivative.
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
+from rustorch_core._arguments import integer
 from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
-from rustorch_core._define import Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._define import PUBLIC, Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import DTypeError
 
@@ -72,7 +75,7 @@ negative = unary("negative", "numeric", lambda g: -g, "the negative of each elem
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
 real = unary("real", "numeric", lambda g: g, "the real part", native=lambda xp, x: xp.asarray(xp.real(x), copy=True))
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
-round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
+_round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(
     "sign",
     "numeric",
@@ -91,10 +94,42 @@ tanh = unary("tanh", "floating-point", lambda g, y: g * (1 - y * y), "the hyperb
 trunc = unary("trunc", "real-valued", _zero, "each element rounded toward 0")
 
 
+def round(x: Tensor, /, decimals: int = 0) -> Tensor:
+    """Round each element to the nearest integer, halves to even (Array API: round).
+
+    Arguments:
+        x: tensor of a numeric dtype, any shape.
+        decimals: how many decimal places to keep, as in NumPy; a negative number rounds before the point.
+
+    Returns:
+        a tensor of the shape of `x`.
+
+    Raises:
+        DTypeError: for booleans.
+    """
+    if decimals == 0:
+        return _round(x)
+    check_tensor("round", x)
+    places = 10.0 ** builtins.abs(integer("round", "decimals", decimals))
+    return cast(_round(x * places) / places if decimals > 0 else _round(x / places) * places, x.dtype)
+
+
+round.__module__ = PUBLIC
+round.op = _round.op  # type: ignore[attr-defined]
+_round.op.function = round  # type: ignore[attr-defined]
+setattr(Tensor, "round", round)  # noqa: B010
+
+
 # Two arrays
 
 add = binary(
-    "add", "numeric", (lambda g: g, lambda g: g), "the sum of each pair of elements", operator="add", keeps_dtype=True
+    "add",
+    "numeric",
+    (lambda g: g, lambda g: g),
+    "the sum of each pair of elements",
+    operator="add",
+    has_native_operator=True,
+    keeps_dtype=True,
 )
 atan2 = binary(
     "atan2",
@@ -102,15 +137,19 @@ atan2 = binary(
     (lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)),
     "the angle in radians of the point (x2, x1)",
 )
-bitwise_and = binary("bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and")
+bitwise_and = binary(
+    "bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and", has_native_operator=True
+)
 bitwise_left_shift = binary(
     "bitwise_left_shift", "integer", None, "x1 shifted left by x2 bits", operator="lshift", domain=(0, 6)
 )
-bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or")
+bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or", has_native_operator=True)
 bitwise_right_shift = binary(
     "bitwise_right_shift", "integer", None, "x1 shifted right by x2 bits", operator="rshift", domain=(0, 6)
 )
-bitwise_xor = binary("bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor")
+bitwise_xor = binary(
+    "bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor", has_native_operator=True
+)
 copysign = binary(
     "copysign",
     "real floating-point",
@@ -123,6 +162,7 @@ divide = binary(
     (lambda g, x2: g / x2, lambda g, y, x2: -g * y / x2),
     "x1 / x2",
     operator="truediv",
+    has_native_operator=True,
     domain=(0.5, 3.0),
 )
 equal = binary("equal", "all", None, "whether the elements of each pair are equal", operator="eq")
@@ -153,12 +193,14 @@ maximum = binary(
     "real-valued",
     (lambda g, x1, x2: g * _share(x1 > x2, x1 == x2), lambda g, x1, x2: g * _share(x2 > x1, x1 == x2)),
     "the larger of each pair; equal ones share the gradient",
+    selects=True,
 )
 minimum = binary(
     "minimum",
     "real-valued",
     (lambda g, x1, x2: g * _share(x1 < x2, x1 == x2), lambda g, x1, x2: g * _share(x2 < x1, x1 == x2)),
     "the smaller of each pair; equal ones share the gradient",
+    selects=True,
 )
 multiply = binary(
     "multiply",
@@ -166,6 +208,7 @@ multiply = binary(
     (lambda g, x2: g * x2, lambda g, x1: g * x1),
     "the product of each pair of elements",
     operator="mul",
+    has_native_operator=True,
     keeps_dtype=True,
 )
 nextafter = binary(
@@ -195,7 +238,15 @@ remainder = binary(
     operator="mod",
     domain=(1.0, 9.0),
 )
-subtract = binary("subtract", "numeric", (lambda g: g, lambda g: -g), "x1 - x2", operator="sub", keeps_dtype=True)
+subtract = binary(
+    "subtract",
+    "numeric",
+    (lambda g: g, lambda g: -g),
+    "x1 - x2",
+    operator="sub",
+    has_native_operator=True,
+    keeps_dtype=True,
+)
 
 
 def _conj(x: Tensor) -> Tensor:
@@ -229,6 +280,7 @@ def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
     lambda g, x1: where(x1, g, 0),
     lambda g, x1: where(x1, 0, g),
     method=False,
+    selects=True,
     native=lambda xp, condition, x1, x2: xp.where(condition, x1, x2),
 )
 def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
@@ -260,6 +312,7 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
     lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0),
     lambda g, x1, x2: where(x1 < x2, g, 0),
     lambda g, x1, x3: where(x1 > x3, g, 0),
+    selects=True,
     native=lambda xp, x, *bounds: xp.clip(x, *bounds),
 )
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:

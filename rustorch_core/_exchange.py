@@ -9,7 +9,7 @@ import numpy
 
 from rustorch_core import _devices
 from rustorch_core._data_types import bfloat16
-from rustorch_core._memory import exported, imported
+from rustorch_core._memory import exported
 from rustorch_core._tensor import Tensor, wrap
 from rustorch_core.errors import ExportError, RusTorchError
 
@@ -86,7 +86,8 @@ def capsule(x: Tensor, *, stream: Any, max_version: Any, dl_device: Any, copy: b
 def _obstacle(x: Tensor, max_version: Any, dl_device: Any) -> str:
     """Why the reader cannot have the memory itself, or nothing."""
     if not x.device.shares_host_memory:
-        return "the host cannot read the memory" if dl_device is not None and tuple(dl_device) == _HOST else ""
+        is_elsewhere = dl_device is not None and tuple(dl_device) == _HOST != x.__dlpack_device__()
+        return "the host cannot read the memory" if is_elsewhere else ""
     if x.size and any(stride < 0 for stride in x._array.strides):
         return "strides are negative, at which PyTorch ends the process"
     if not x._array.flags.writeable and (max_version is None or tuple(max_version) < (1, 0)):
@@ -119,16 +120,12 @@ def taken_over(x: Any, copy: bool | None) -> Tensor:
     try:
         kind, index = x.__dlpack_device__()
         if kind in _HOST_KINDS:
-            made = wrap(_host_array(x, copy), _devices.device("cpu"))
-        else:
-            made = _on_its_device(x, (int(kind), int(index)), copy)
+            return wrap(_host_array(x, copy), _devices.device("cpu"))
+        return _on_its_device(x, (int(kind), int(index)), copy)
     except RusTorchError:
         raise
     except Exception as error:  # what strangers raise
         raise ExportError(f"from_dlpack: {type(x).__name__} cannot be taken over: {error}") from error
-    if not copy:
-        imported(made)
-    return made
 
 
 def _host_array(x: Any, copy: bool | None) -> Any:

@@ -307,6 +307,7 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     "all",
     lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
     native=lambda xp, x, offset: xp.asarray(xp.linalg.diagonal(x, offset=offset), copy=True),
+    selects=True,
 )
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
     """Take the diagonals of matrices (Array API: linalg.diagonal).

@@ -57,7 +57,7 @@ def median(x: Tensor, /, axis: Axes = None, *, keepdims: bool = False) -> Tensor
     return _quantiles("median", x, 0.5, axis, "linear", keepdims)
 
 
-def quantile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
+def quantile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute quantiles along axes; the gradient goes to the elements between which they lie (NumPy: quantile).
 
     Arguments:
@@ -77,7 +77,7 @@ def quantile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear",
     return _quantiles("quantile", x, q, axis, method, keepdims)
 
 
-def percentile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
+def percentile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute percentiles along axes (NumPy: percentile); q from 0 to 100, the other arguments as for `quantile`."""
     return _quantiles("percentile", x, q, axis, method, keepdims, whole=100)
 

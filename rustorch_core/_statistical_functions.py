@@ -53,7 +53,15 @@ def _extreme(g: Tensor, y: Tensor, x: Tensor, axis: Axes) -> Tensor:
     return _stretch(g, x.shape, axis) * attained / _stretch(sum(attained, axis=axis), x.shape, axis)
 
 
-@op("sum", "numeric", lambda g, x_shape, axis: _stretch(g, x_shape, axis))
+# Core has chosen the dtype to add and multiply in; left to itself the standard widens small integers.
+
+
+@op(
+    "sum",
+    "numeric",
+    lambda g, x_shape, axis: _stretch(g, x_shape, axis),
+    native=lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+)
 def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Add the elements along axes (Array API: sum).
 
@@ -74,7 +82,13 @@ def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = 
     return _read("sum", _accumulated(x, dtype), axis, keepdims)
 
 
-@op("prod", "numeric", lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis), domain=(0.5, 2.0))
+@op(
+    "prod",
+    "numeric",
+    lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis),
+    native=lambda xp, x, axis, keepdims: xp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+    domain=(0.5, 2.0),
+)
 def prod(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Multiply the elements along axes (Array API: prod); arguments as for `sum`."""
     return _read("prod", _accumulated(x, dtype), axis, keepdims)
@@ -117,7 +131,9 @@ def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared
         * (2 / (_count(x.shape, axis) - correction))
     ),
 )
-def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def var(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the variance along axes (Array API: var).
 
     Arguments:
@@ -125,8 +141,10 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         axis: axis or axes; None takes all elements.
         correction: subtracted from the number of elements in the divisor; 1 for the unbiased variance of a sample.
         keepdims: keep the axes with length 1.
+        ddof: the correction, under the name that it has in NumPy.
     """
-    return _read("var", x, axis, keepdims, correction=number("var", "correction", correction))
+    chosen = number("var", "correction", correction if ddof is None else ddof)
+    return _read("var", x, axis, keepdims, correction=chosen)
 
 
 @op(
@@ -138,9 +156,12 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         * (1 / (_count(x.shape, axis) - correction))
     ),
 )
-def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def std(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
-    return _read("std", x, axis, keepdims, correction=number("std", "correction", correction))
+    chosen = number("std", "correction", correction if ddof is None else ddof)
+    return _read("std", x, axis, keepdims, correction=chosen)
 
 
 def _inverse(y: Tensor) -> Tensor:
@@ -148,7 +169,7 @@ def _inverse(y: Tensor) -> Tensor:
     return where(y == 0, 0, 1 / where(y == 0, 1, y))
 
 
-@op("max", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis))
+@op("max", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis), selects=True)
 def max(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Find the largest element along axes (Array API: max); equal ones share the gradient.
 
@@ -163,21 +184,28 @@ def max(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     return _read("max", x, axis, keepdims)
 
 
-@op("min", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis))
+@op("min", "real-valued", lambda g, y, x, axis: _extreme(g, y, x, axis), selects=True)
 def min(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Find the smallest element along axes (Array API: min); arguments as for `max`."""
     return _read("min", x, axis, keepdims)
 
 
 @op("all", "all")
-def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `max`."""
+def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `any`."""
     return _read("all", x, axis, keepdims)
 
 
 @op("any", "all")
-def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether any element along axes is true or not 0 (Array API: any); arguments as for `max`."""
+def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether any element along axes is true or not 0 (Array API: any).
+
+    Arguments:
+        x: any tensor.
+        axis: axis or axes; None takes all elements.
+        keepdims: keep the axes with length 1.
+        out: None, which libraries pass on from NumPy.
+    """
     return _read("any", x, axis, keepdims)
 
 
@@ -210,6 +238,7 @@ def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:
     "cumulative_sum",
     "numeric",
     lambda g, axis, include_initial: _sum_from_here(g, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_sum(x, dtype=x.dtype, **attributes),
 )
 def cumulative_sum(
     x: Tensor, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
@@ -247,6 +276,7 @@ def _product_from_here(g: Tensor, x: Tensor, axis: int, include_initial: bool) -
     "cumulative_prod",
     "numeric",
     lambda g, x, axis, include_initial: _product_from_here(g, x, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_prod(x, dtype=x.dtype, **attributes),
     domain=(0.5, 2.0),
 )
 def cumulative_prod(

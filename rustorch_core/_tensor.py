@@ -6,7 +6,8 @@ tensor is without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
-from rustorch_core._memory import Memory, add_detached, exported
+from rustorch_core._memory import add_detached, exported
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
@@ -26,7 +27,11 @@ from rustorch_core.errors import (
 )
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
+    from rustorch_core._autograd import RemovableHandle
     from rustorch_core._graph import Node
+    from rustorch_core._memory import Place, Saved
 
 #: The module that users import; `x.__array_namespace__()` is always this one, whatever the device.
 _NAMESPACE = "rustorch"
@@ -41,13 +46,14 @@ class Tensor:
 
     __module__ = _NAMESPACE  # where users and pickles find it
 
-    # _memory and _grad stay unset until they are needed: a tensor is made for every result, and each slot costs.
-    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_memory", "_node")
+    # Every result is a new tensor, and each slot costs: `_grad`, which few have, stays unset until it is needed.
+    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_node", "_place", "_saved")
 
     _array: Any
     _key: DispatchKey
     _node: Node | None
-    _memory: Memory
+    _place: Place | None
+    _saved: ReferenceType[Saved] | None
     _grad: Tensor | None
 
     __array_ufunc__ = None  # NumPy leaves `array + tensor` to the tensor
@@ -122,10 +128,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        size = 1
-        for length in self._array.shape:
-            size *= length
-        return size
+        return math.prod(self._array.shape)
 
     @property
     def itemsize(self) -> int:
@@ -149,6 +152,22 @@ class Tensor:
         """The transpose of each matrix in the last two axes (Array API)."""
         transposed: Tensor = self.matrix_transpose()
         return transposed
+
+    @property
+    def real(self) -> Tensor:
+        """The real part; the tensor itself where there is no other."""
+        from rustorch_core._elementwise_functions import real
+
+        return real(self) if self.dtype in _data_types.CATEGORIES["complex floating-point"] else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, zeros for real numbers."""
+        from rustorch_core import _creation_functions, _elementwise_functions
+
+        if self.dtype in _data_types.CATEGORIES["complex floating-point"]:
+            return _elementwise_functions.imag(self)
+        return _creation_functions.zeros_like(self)
 
     def __len__(self) -> int:
         if not self._array.shape:
@@ -386,6 +405,34 @@ class Tensor:
 
         _autograd.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
 
+    def retain_grad(self) -> None:
+        """Let `.backward()` accumulate into the `.grad` of this computed tensor too (PyTorch: retain_grad).
+
+        Raises:
+            GradientError: for a tensor that takes part in no gradient.
+        """
+        from rustorch_core import _autograd
+
+        _autograd.retain_grad(self)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call a function with the gradient of this tensor, each time one is complete (PyTorch: register_hook).
+
+        Arguments:
+            hook: takes the gradient, and may return another one of its shape in its place; hooks run in the order
+                in which they came. A write into the tensor makes it another one, on which the hook is not.
+
+        Returns:
+            a handle whose `remove()` takes the hook away.
+
+        Raises:
+            GradientError: for a tensor that takes part in no gradient; and in the walk, where a hook returns what does
+                not fit.
+        """
+        from rustorch_core import _autograd
+
+        return _autograd.register_hook(self, hook)
+
     # PyTorch's spellings
 
     def numel(self) -> int:
@@ -406,7 +453,7 @@ def tensor_like(kind: type[Tensor], array: Any, key: DispatchKey) -> Tensor:
     made = kind.__new__(kind)
     made._array = array
     made._key = key
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
 
 
@@ -417,7 +464,7 @@ def wrap(native: Any, device: Device) -> Tensor:
     made = Tensor()
     made._array = native
     made._key = device.keys[native.dtype]
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
 
 

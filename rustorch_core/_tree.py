@@ -7,7 +7,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from rustorch_core.errors import ArgumentError
+
 Rebuild = Callable[[list[Any]], Any]
+#: A tree without its leaves: None for a leaf, else the skeletons of the children.
+Skeleton = list["Skeleton | None"]
 _CONTAINERS: dict[type, Callable[[Any], tuple[list[Any], Rebuild]]] = {}
 
 
@@ -16,7 +20,7 @@ def register(kind: type, split: Callable[[Any], tuple[list[Any], Rebuild]]) -> N
     _CONTAINERS[kind] = split
 
 
-def _split(tree: Any) -> tuple[list[Any], Rebuild] | None:
+def split(tree: Any) -> tuple[list[Any], Rebuild] | None:
     """The children of a container and what puts them together again; None for a leaf."""
     for kind in type(tree).__mro__:
         if kind in _CONTAINERS:
@@ -45,7 +49,7 @@ def _with_values(tree: dict[Any, Any], values: list[Any]) -> dict[Any, Any]:
 
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     """The leaves of a tree in order, and the function that builds the same tree from other leaves."""
-    found = _split(tree)
+    found = split(tree)
     if found is None:
         return [tree], lambda leaves: leaves[0]
     children, rebuild = found
@@ -60,3 +64,26 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
         return rebuild(built)
 
     return [leaf for leaves, _ in parts for leaf in leaves], build
+
+
+def skeleton(tree: Any) -> Skeleton | None:
+    """The structure of a tree."""
+    found = split(tree)
+    return None if found is None else [skeleton(child) for child in found[0]]
+
+
+def at_leaves(name: str, structure: Skeleton | None, tree: Any) -> list[Any]:
+    """What stands in a tree where a structure has its leaves; None may stand for any part.
+
+    Raises:
+        ArgumentError: where the tree has another structure.
+    """
+    if structure is None:
+        return [tree]
+    found = ([None] * len(structure), None) if tree is None else split(tree)
+    if found is None or len(found[0]) != len(structure):
+        raise ArgumentError(
+            f"{name}: met {type(tree).__name__}{f' of {len(found[0])}' if found else ''} where {len(structure)} parts "
+            "were expected; both must have one structure"
+        )
+    return [each for part, child in zip(structure, found[0], strict=True) for each in at_leaves(name, part, child)]

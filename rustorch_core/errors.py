@@ -54,6 +54,18 @@ class GradientError(RusTorchError, RuntimeError):
     """A gradient was asked for that does not exist or can no longer be computed."""
 
 
+class AnomalyError(RusTorchError, FloatingPointError):
+    """An op made NaN or an infinity of finite numbers, while `detect_anomaly` looked on."""
+
+
+class GradientMismatchError(RusTorchError, AssertionError):
+    """A gradient differs from a finite difference."""
+
+
+class MismatchError(RusTorchError, AssertionError):
+    """Two tensors that were to be close are not."""
+
+
 class OutOfMemoryError(RusTorchError, MemoryError):
     """A device could not allocate the memory for a result."""
 

@@ -69,7 +69,7 @@ class PluginContext:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backend:
-    """A device type at work: an Array API namespace and at most four facts, each with a default.
+    """A device type at work: an Array API namespace and a few facts, each with a default.
 
     Arguments:
         namespace: module or object with the standard's functions, for this device's native arrays.
@@ -79,6 +79,8 @@ class Backend:
         synchronize: `(index) -> None`, waits until the device has finished; default: there is nothing to wait for.
         memory: `(index) -> (free, total)` in bytes, or None where it is not known.
         count: how many devices of this type there are: `"gpu:0"` to `f"gpu:{count - 1}"`.
+        writable: whether native arrays can be written, and slices and transposes of them share their memory, as
+            NumPy's do; where not, core writes by making new arrays.
     """
 
     namespace: Any
@@ -87,9 +89,11 @@ class Backend:
     synchronize: Callable[[int], None] | None = None
     memory: Callable[[int], tuple[int, int]] | None = None
     count: int = 1
+    writable: bool = True
 
     def __post_init__(self) -> None:
         _expect(self, "count", isinstance(self.count, int) and self.count >= 1, "a number of devices of at least 1")
+        _expect(self, "writable", isinstance(self.writable, bool), "True or False")
         for name in ("from_host", "to_host", "synchronize", "memory"):
             function = getattr(self, name)
             _expect(self, name, function is None or callable(function), "a function or None")

@@ -35,6 +35,7 @@ from rustorch.random._samplers import (
     _uniform,
 )
 from rustorch_core._axes import one_axis
+from rustorch_core._checkpoint import before_draw
 from rustorch_core._data_types import int64
 from rustorch_core._indexing_functions import take
 from rustorch_core._tensor import Tensor
@@ -115,6 +116,7 @@ class Generator:
         if count < 0:
             raise ArgumentError(f"split: n is at least 0, met {count}")
         with self._lock:
+            before_draw(self)
             first = self._children
             self._children += count
         return [_restored(type(self), _Position(self._seed, (*self._path, first + i))) for i in range(count)]
@@ -146,6 +148,7 @@ class Generator:
         """
         position = _read_state(state)
         with self._lock:
+            before_draw(self)
             self._start(position)
 
     def _start(self, position: _Position) -> None:
@@ -157,7 +160,7 @@ class Generator:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._lock = threading.RLock()
-        self.set_state(state)
+        self._start(_read_state(state))
 
     # Continuous distributions
 
@@ -479,6 +482,7 @@ class Generator:
         """The tensor of what a function of NumPy's generator, these values and the shape gives."""
         try:
             with self._lock, numpy.errstate(all="ignore"):
+                before_draw(self)
                 return call.tensor(numpy.asarray(draw(self._host, *values, call.shape)))
         except RusTorchError:
             raise

@@ -221,7 +221,7 @@ def _result_shape(name: str, shape: Any, given: Mapping[str, tuple[int, ...]]) -
         try:
             together = numpy.broadcast_shapes(*given.values())
         except ValueError:
-            raise ShapeError(f"{name}: {met} do not broadcast together") from None
+            raise ShapeError(f"{name}: {met} cannot be broadcast together") from None
     if shape is None:
         return together
     lengths = as_shape(name, shape)

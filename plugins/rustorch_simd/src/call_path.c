@@ -13,7 +13,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyTypeObject *tensor;
     PyObject *operate, *bound, *dispatch, *run;
-    Py_ssize_t array, key, node, array_type;
+    Py_ssize_t array, key, node, place, saved, array_type;
 } Operator;
 
 static PyObject *watchers_name;
@@ -29,6 +29,8 @@ static PyObject *wrap(const Operator *self, PyObject *native, PyObject *key) {
     SLOT(made, self->array) = native;
     SLOT(made, self->key) = Py_NewRef(key);
     SLOT(made, self->node) = Py_NewRef(Py_None);
+    SLOT(made, self->place) = Py_NewRef(Py_None);
+    SLOT(made, self->saved) = Py_NewRef(Py_None);
     return made;
 }
 
@@ -129,7 +131,8 @@ static PyObject *binary(PyObject *module, PyObject *args) {
         return NULL;
     }
     Py_ssize_t array = offset_of(tensor, "_array"), own_key = array < 0 ? -1 : offset_of(tensor, "_key");
-    Py_ssize_t node = own_key < 0 ? -1 : offset_of(tensor, "_node"), array_type = node < 0 ? -1 : offset_of(key, "array_type");
+    Py_ssize_t node = own_key < 0 ? -1 : offset_of(tensor, "_node"), place = node < 0 ? -1 : offset_of(tensor, "_place");
+    Py_ssize_t saved = place < 0 ? -1 : offset_of(tensor, "_saved"), array_type = saved < 0 ? -1 : offset_of(key, "array_type");
     if (array_type < 0) {
         return NULL;
     }
@@ -146,6 +149,8 @@ static PyObject *binary(PyObject *module, PyObject *args) {
     self->array = array;
     self->key = own_key;
     self->node = node;
+    self->place = place;
+    self->saved = saved;
     self->array_type = array_type;
     PyObject_GC_Track((PyObject *)self);
     return (PyObject *)self;

@@ -15,6 +15,8 @@ import rustorch as rt
 from rustorch_core import _dispatch, _plugins
 from rustorch_core._op import REGISTRY
 
+pytestmark = pytest.mark.needs("cpu")
+
 
 def test_every_kernel_serves_its_op():
     for name in NAMES:
