@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from rustorch_core import _data_types, _devices, _exchange, _graph
-from rustorch_core._arguments import flag, one_of
+from rustorch_core._arguments import flag, number, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, beside, op, promoted, public_names
@@ -159,11 +159,11 @@ def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     kinds = {"b": bool(0), "i": 0, "u": 0, "f": 0.0, "c": 0j}
     if array.dtype.kind not in kinds:
         raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    number = kinds[array.dtype.kind]
+    scalar = kinds[array.dtype.kind]
     if arrays:
         together = functools.reduce(_data_types.promote_types, arrays)
-        return array.astype(_data_types.with_scalar(together, number), copy=False)
-    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(number))
+        return array.astype(_data_types.with_scalar(together, scalar), copy=False)
+    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(scalar))
 
 
 _NUMBERS = frozenset({bool, int, float, complex})
@@ -229,7 +229,7 @@ def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs
         native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
     except MemoryError as error:
         raise OutOfMemoryError(f"{name}: {error}") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise ArgumentError(f"{name}: {error}") from error
     except TypeError as error:
         raise OperandError(f"{name}: {error}") from error
@@ -399,7 +399,7 @@ def logspace(
         base: the base.
         others: dtype and device, as for `linspace`.
     """
-    return base ** linspace(start, stop, num, endpoint=endpoint, **others)
+    return number("logspace", "base", base) ** linspace(start, stop, num, endpoint=endpoint, **others)
 
 
 def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
@@ -415,6 +415,7 @@ def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = T
     Raises:
         ArgumentError: where an end is 0 or their signs differ.
     """
+    start, stop = number("geomspace", "start", start), number("geomspace", "stop", stop)
     if not start or not stop or (start < 0) != (stop < 0):
         raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
     exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)

@@ -103,7 +103,8 @@ def _quantiles(
     parts, q_shape = _fractions(name, q, whole)
     rows = _rows(x, axes)
     found = moveaxis(_in_rows(rows, parts, method, leaves_nan_out), -1, 0)
-    kept = tuple(1 if each in axes else n for each, n in enumerate(x.shape)) if keepdims else rows.shape[:-1]
+    with_ones = tuple(1 if each in axes else n for each, n in enumerate(x.shape))
+    kept = with_ones if flag(name, "keepdims", keepdims) else rows.shape[:-1]
     return reshape(found, (*q_shape, *kept))
 
 

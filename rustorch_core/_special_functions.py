@@ -355,19 +355,20 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     """Compute the n-th derivative of digamma (SciPy: special.polygamma).
 
     Arguments:
-        n: which derivative, from 0; a tensor of integers broadcasts with `x`.
+        n: which derivative, from 0 to 170, above which the values are beyond every dtype; a tensor of integers broadcasts
+            with `x`.
         x: tensor of a real floating-point dtype.
 
     Raises:
-        ArgumentError: for a negative n.
+        ArgumentError: for any other n.
     """
     if isinstance(n, Tensor):
         found = broadcast_to(x * 0 + math.nan, broadcast_shapes(n.shape, x.shape))
         for order in unique_values(n).tolist():
             found = where(n == order, polygamma(int(order), x), found) if order >= 0 == order % 1 else found
         return found
-    if not isinstance(n, int) or n < 0:
-        raise ArgumentError(f"polygamma: n is an integer of at least 0, met {n!r}")
+    if not isinstance(n, int) or not 0 <= n <= 170:
+        raise ArgumentError(f"polygamma: n is an integer from 0 to 170, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
 
 
