@@ -57,7 +57,7 @@ from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_a
 from rustorch_core._utility_functions import *
 
 if _TYPE_CHECKING:
-    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
+    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special, testing
 
 __array_api_version__ = "2025.12"
 
@@ -74,6 +74,7 @@ _SUBMODULES = (
     "profiler",
     "random",
     "special",
+    "testing",
 )
 
 

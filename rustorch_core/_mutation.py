@@ -119,16 +119,16 @@ def _derive_anew(x: Tensor, written: Tensor) -> None:
     """Put a base and its living views where the write has left them in the graph."""
     memory = getattr(x, "_memory", None)
     if memory is None or memory.base is None:
-        x._node = written._node
+        _graph.move(x, written._node)
         return
     memory.node = written._node
     base = memory.base()
     if base is not None:
-        base._node = written._node
+        _graph.move(base, written._node)
     for reference, path in list(memory.views.values()):
         view = reference()
         if view is not None:
-            view._node = _follow(written, path)._node
+            _graph.move(view, _follow(written, path)._node)
 
 
 def _setitem(x: Tensor, key: Any, value: Any) -> None:
