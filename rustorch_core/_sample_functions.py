@@ -190,7 +190,7 @@ def _between(ordered: Tensor, places: Tensor) -> Tensor:
     # Where nothing is to be added, infinities must not meet: inf - inf and 0 * inf are NaN.
     is_low = logical_and(part == 0, low == low)
     is_low = logical_or(is_low, logical_and(low == high, isinf(low)))
-    rise = where(is_low, 0, high - where(is_low, high, low))
+    rise = where(is_low, 0, high) - where(is_low, 0, low)
     return where(part >= 0.5, where(is_low, low, high - rise * (1 - part)), low + rise * part)
 
 

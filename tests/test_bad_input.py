@@ -155,6 +155,27 @@ TABLE = [
     (lambda: V.to("gpu"), ValueError, ["'gpu'"]),
     # Gradients
     (lambda: V.backward(), RuntimeError, ["backward", "requires_grad_()"]),
+    (lambda: I.backward(), RuntimeError, ["backward", "int64"]),
+    (lambda: V.retain_grad(), RuntimeError, ["retain_grad", "requires_grad_()"]),
+    (lambda: V.register_hook(print), RuntimeError, ["register_hook", "requires_grad_()"]),
+    (lambda: V.clone().requires_grad_().register_hook(3), TypeError, ["register_hook", "int"]),
+    (lambda: rt.vjp(3, V), TypeError, ["vjp", "int"]),
+    (lambda: rt.vjp(rt.sin, I), TypeError, ["vjp", "int64"]),
+    (lambda: rt.vjp(rt.sin, "x"), TypeError, ["vjp", "str"]),
+    (lambda: rt.vjp(rt.sin, V)[1](F), ValueError, ["vjp", str(F.shape), str(V.shape)]),
+    (lambda: rt.vjp(rt.sin, V)[1]("x"), TypeError, ["vjp", "str"]),
+    (lambda: rt.vjp(rt.sin, V, has_aux=True), TypeError, ["vjp", "has_aux", "Tensor"]),
+    (lambda: rt.jvp(rt.sin, (V,), (F,)), ValueError, ["jvp", str(F.shape), str(V.shape)]),
+    (lambda: rt.jvp(rt.sin, (V,), ()), ValueError, ["jvp", "1"]),
+    (lambda: rt.jacobian(lambda x: x > 0)(V), RuntimeError, ["jacobian", "bool"]),
+    (lambda: rt.jacobian(rt.sin, 1)(V), ValueError, ["jacobian", "argument 1"]),
+    (lambda: rt.jacobian(rt.conj)(C), RuntimeError, ["jacobian", "holomorphic"]),
+    (lambda: rt.hessian(rt.sin)(V), RuntimeError, ["one real floating-point element"]),
+    (lambda: rt.hvp(rt.sin, V, V), RuntimeError, ["one real floating-point element"]),
+    (lambda: rt.checkpoint(3, V), TypeError, ["checkpoint", "int"]),
+    (lambda: rt.custom_gradient(3), TypeError, ["custom_gradient", "int"]),
+    (lambda: rt.custom_gradient(rt.sin)(V), TypeError, ["sin", "pair", "Tensor"]),
+    (lambda: rt.testing.gradcheck(rt.sin, (I,)), ValueError, ["gradcheck", "floating-point"]),
     (lambda: I.requires_grad_(), TypeError, ["int64"]),
 ]  # fmt: skip
 
@@ -195,10 +216,14 @@ GARBAGE = [
 ]  # fmt: skip
 ARRAYS = [np.ones(3), np.asarray(["a"]), np.asarray([None])]
 
+# What a function of the caller's raises is the caller's.
+CALLS_AT_ONCE = {"checkpoint", "hvp", "jvp", "vjp"}
 NAMES = sorted(
     name
     for name in dir(rt)
-    if inspect.isfunction(getattr(rt, name)) and not name.startswith(("_", "set_default")) and name not in ("devices",)
+    if inspect.isfunction(getattr(rt, name))
+    and not name.startswith(("_", "set_default"))
+    and name not in {"devices", *CALLS_AT_ONCE}
 )
 OWN_WORDS = re.compile(r"(positional|required|keyword) .*argument|argument.* (positional|keyword)|multiple values for")
 
