@@ -245,7 +245,10 @@ def assert_close(actual: Any, expected: Any, *, rtol: float | None = None, atol:
     structure = _tree.skeleton(actual)
     names = list(_paths(actual, ""))
     is_one = structure is None
-    given = [expected] if is_one else _tree.at_leaves("assert_close", structure, expected)
+    try:
+        given = [expected] if is_one else _tree.at_leaves("assert_close", structure, expected)
+    except ArgumentError as error:
+        raise MismatchError(str(error)) from error
     for name, ours, theirs in zip(names, _tree.flatten(actual)[0], given, strict=True):
         _assert_one_close("the tensors" if is_one else name, ours, theirs, rtol, atol)
 
@@ -265,7 +268,8 @@ def _assert_one_close(name: str, ours: Any, theirs: Any, rtol: float | None, ato
         a, b = a.astype(wide), b.astype(wide)
     with numpy.errstate(all="ignore"):
         error = numpy.abs(a - b) if a.dtype.kind != "b" else a != b
-        is_far = ~((error <= absolute + relative * numpy.abs(b)) | (a == b) | ((a != a) & (b != b)))
+        is_close = numpy.isfinite(b) & (error <= absolute + relative * numpy.abs(b))
+        is_far = ~(is_close | (a == b) | ((a != a) & (b != b)))
     if is_far.any():
         distance = numpy.where(is_far, numpy.nan_to_num(error, nan=numpy.inf), -1)
         index = tuple(map(int, numpy.unravel_index(distance.argmax(), distance.shape)))

@@ -14,7 +14,7 @@ from rustorch_core._data_types import CATEGORIES, Defaults, is_floating
 from rustorch_core._define import Prepared, cast, composition, op, promoted, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import _conj, abs, exp, imag, logical_and, real, where
-from rustorch_core._graph import set_recording
+from rustorch_core._graph import recording, set_recording
 from rustorch_core._linear_algebra_functions import matmul
 from rustorch_core._manipulation_functions import (
     broadcast_to,
@@ -542,7 +542,7 @@ def _eig_rule(g: Tensor, ys: list[Tensor], index: int) -> Tensor:
     own = expand_dims(sum(g * vectors, axis=-2), axis=-2)
     size = abs(vectors)
     is_largest = arange(vectors.shape[-1], device=g.device)[:, None] == expand_dims(argmax(size, axis=-2), axis=-2)
-    g = g - _conj(vectors) * real(own) - where(is_largest, 1j * imag(own) / vectors, 0)
+    g = g - _conj(vectors) * real(own) - where(is_largest, 1j * imag(own), 0) / where(is_largest, vectors, 1)
     inner = matmul(turned, g)
     _warn_of_equal("eig", values, inner)
     return solve(turned, matmul(inner * _inverse_gaps(values), turned))
@@ -589,16 +589,20 @@ def _det_rule(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _inverse_of_regular(x: Tensor) -> Tensor | None:
-    """The inverses of matrices; None where one of them is nearly singular, so that half of its digits would be lost."""
+    """The inverses of matrices; None where one is so close to singular that too many digits would be lost.
+
+    A derivative of the determinant keeps its digits, for what the inverse loses the determinant loses too. One of the
+    next order is a difference of products of the determinant with two inverses.
+    """
     from rustorch_core._data_type_functions import finfo
 
     try:
         inverse = inv(x)
     except LinearAlgebraError:
         return None
+    limit = finfo(x.dtype).eps ** (-0.25 if recording() else -0.75)
     with set_recording(False):
-        condition = matrix_norm(x) * matrix_norm(inverse)
-        return inverse if bool(all(condition < finfo(x.dtype).eps ** -0.5)) else None
+        return inverse if bool(all(matrix_norm(x) * matrix_norm(inverse) < limit)) else None
 
 
 def _cofactors(x: Tensor) -> Tensor:

@@ -289,7 +289,7 @@ def test_nested_checkpoints():
     for order in range(1, 4):
         ours, theirs = (lambda x, call=call: loss(x, call) for call in (rt.checkpoint, lambda fn, *args: fn(*args)))
         for _ in range(order):
-            ours, theirs = (lambda x, g=rt.grad(each): g(x).sum() for each in (ours, theirs))
+            ours, theirs = (lambda x, each=each: rt.grad(each)(x).sum() for each in (ours, theirs))
         assert_close(ours(x), theirs(x))
 
 
