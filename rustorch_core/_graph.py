@@ -151,6 +151,13 @@ def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
         tensor._node = node
 
 
+def move(tensor: Tensor, node: Node | None) -> None:
+    """Put a tensor elsewhere in the graph; if it was told to retain its gradient, it is the gradient there."""
+    old, tensor._node = tensor._node, node
+    if old is not None and node is not None and old.op is not None and old.receiver is not None:
+        node.receiver, old.receiver = old.receiver, None
+
+
 def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Any) -> None:
     """Add a node for each output of a call that has a gradient."""
     parents = tuple([None if x is None else x._node for x in inputs])

@@ -93,11 +93,11 @@ class Family:
     from.
     """
 
-    __slots__ = ("__weakref__", "_node", "array", "base", "buffer", "key", "origin", "views")
+    __slots__ = ("__weakref__", "array", "base", "buffer", "key", "last_node", "origin", "views")
 
     def __init__(self, base: Tensor, buffer: Buffer, origin: Place | None = None) -> None:
         self.base: Callable[[], Tensor | None] = weakref.ref(base)
-        self.array, self.key, self._node = base._array, base._key, base._node
+        self.array, self.key, self.last_node = base._array, base._key, base._node
         self.buffer = buffer
         self.origin = origin
         self.views: _Living[Tensor] = _Living()
@@ -108,15 +108,8 @@ class Family:
         """The node of the base as it is now, or was when it was last looked at."""
         base = self.base()
         if base is not None:
-            self._node = base._node
-        return self._node
-
-    @node.setter
-    def node(self, node: Node | None) -> None:
-        self._node = node
-        base = self.base()
-        if base is not None:
-            base._node = node
+            self.last_node = base._node
+        return self.last_node
 
     def members(self) -> list[Tensor]:
         """The base and the views that live, without those that have left."""
@@ -163,7 +156,7 @@ def stand_alone(tensor: Tensor) -> None:
         return
     family = place[0]
     if place[2] is None:
-        family._node, family.base = tensor._node, lambda: None
+        family.last_node, family.base = tensor._node, lambda: None
     origin = family.origin if place[2] is None else place
     tensor._place = (Family(tensor, family.buffer, origin), None, None, {})
 

@@ -182,14 +182,16 @@ def _set_array(x: Tensor, array: Any) -> None:
 def _set_node(x: Tensor, written: Tensor) -> None:
     """Put a base and its living views where the write has left them in the graph."""
     if x._place is None:
-        x._node = written._node
+        _graph.move(x, written._node)
         return
     family = x._place[0]
-    family.node, base = written._node, family.base()
+    base = family.base()
+    family.last_node = written._node
+    if base is not None:
+        _graph.move(base, written._node)
     for view in family.members():
-        if view is base:
-            continue
-        view._node = _follow(written, _memory.path_in_family(view._place))._node
+        if view is not base:
+            _graph.move(view, _follow(written, _memory.path_in_family(view._place))._node)
 
 
 def _setitem(x: Tensor, key: Any, value: Any) -> None:
