@@ -316,6 +316,7 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
     native=lambda xp, x, offset: xp.linalg.diagonal(x, offset=offset),
     is_view=True,
+    is_read_only=True,
     selects=True,
 )
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:

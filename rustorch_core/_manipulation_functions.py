@@ -74,7 +74,7 @@ def moveaxis(x: Tensor, source: Axes, destination: Axes, /) -> Tensor:
     return permute_dims(x, order)
 
 
-@op("broadcast_to", "all", lambda g: g, is_view=True)
+@op("broadcast_to", "all", lambda g: g, is_view=True, is_read_only=True)
 def broadcast_to(x: Tensor, /, shape: Any) -> Prepared:
     """Repeat along axes of length 1, without a copy, to reach a shape (Array API: broadcast_to).
 

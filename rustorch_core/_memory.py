@@ -89,13 +89,13 @@ class Buffer:
 class Family:
     """A base and its views: tensors on one buffer whose place in the graph changes together.
 
-    The base's array and node outlive it, for the sake of its views. Its origin is the place of what it was detached
-    from.
+    The base's array and node outlive it, for the sake of its views. Its origin is the way to it from the first tensor
+    on the buffer; it is not held by what it was detached from, nor the other way.
     """
 
     __slots__ = ("__weakref__", "array", "base", "buffer", "key", "last_node", "origin", "views")
 
-    def __init__(self, base: Tensor, buffer: Buffer, origin: Place | None = None) -> None:
+    def __init__(self, base: Tensor, buffer: Buffer, origin: Path = ()) -> None:
         self.base: Callable[[], Tensor | None] = weakref.ref(base)
         self.array, self.key, self.last_node = base._array, base._key, base._node
         self.buffer = buffer
@@ -144,8 +144,8 @@ def add_detached(
         the view.
     """
     place = place_of(owner)
-    origin = place if op is None else (place[0], place, op, attributes or {})
-    view._place = (Family(view, place[0].buffer, origin), None, None, {})
+    step = () if op is None else ((op, attributes or {}),)
+    view._place = (Family(view, place[0].buffer, path_from_root(place) + step), None, None, {})
     return view
 
 
@@ -157,8 +157,7 @@ def stand_alone(tensor: Tensor) -> None:
     family = place[0]
     if place[2] is None:
         family.last_node, family.base = tensor._node, lambda: None
-    origin = family.origin if place[2] is None else place
-    tensor._place = (Family(tensor, family.buffer, origin), None, None, {})
+    tensor._place = (Family(tensor, family.buffer, path_from_root(place)), None, None, {})
 
 
 def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
@@ -189,13 +188,9 @@ def path_in_family(place: Place | None) -> Path:
     return tuple(reversed(steps))
 
 
-def path_from_root(place: Place | None) -> Path:
+def path_from_root(place: Place) -> Path:
     """The way from the first tensor on a buffer to another on it."""
-    path: Path = ()
-    while place is not None:
-        path = path_in_family(place) + path
-        place = place[0].origin
-    return path
+    return place[0].origin + path_in_family(place)
 
 
 def follow(xp: Any, array: Any, path: Path) -> Any:

@@ -20,11 +20,9 @@ from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
 from rustorch_core._native_indexing import is_basic
-from rustorch_core._op import REGISTRY, Op
+from rustorch_core._op import REGISTRY
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
-
-_BROADCAST: Op = broadcast_to.op  # type: ignore[attr-defined]
 
 
 def _follow(x: Tensor, path: Path) -> Tensor:
@@ -106,7 +104,7 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
     """
     is_recorded = _is_recorded(name, x, value)
-    _check_is_its_own(name, x)
+    _check_may_be_written(name, x)
     before_write(x)
     is_base = x._place is None or x._place[2] is None
     is_whole = key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape
@@ -122,12 +120,13 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         _set_node(x, value)
 
 
-def _check_is_its_own(name: str, x: Tensor) -> None:
-    """Refuse to write where one element stands in several places; NumPy's arrays do that by themselves."""
+def _check_may_be_written(name: str, x: Tensor) -> None:
+    """Refuse to write into views that NumPy gives to be read only, which on the host does so itself."""
     if x._place is None or x._key.device.shares_host_memory:
         return
-    if any(op is _BROADCAST for op, _ in _memory.path_from_root(x._place)):
-        raise ArgumentError(f"{name}: the memory of a broadcast tensor is read-only; write into a .clone()")
+    for step, _ in _memory.path_from_root(x._place):
+        if step.is_read_only:
+            raise ArgumentError(f"{name}: what {step.name} returns is read-only; write into a .clone()")
 
 
 def _is_recorded(name: str, x: Tensor, value: Tensor) -> bool:
@@ -174,7 +173,7 @@ def _set_array(x: Tensor, array: Any) -> None:
     buffer, path, xp = x._place[0].buffer, _memory.path_from_root(x._place), x._key.namespace
     buffer.root = _written(xp, buffer.root, array, path, (Ellipsis,))
     for family in buffer.families:
-        family.array = _memory.follow(xp, buffer.root, _memory.path_from_root(family.origin))
+        family.array = _memory.follow(xp, buffer.root, family.origin)
         for member in family.members():
             member._array = _memory.follow(xp, family.array, _memory.path_in_family(member._place))
 
