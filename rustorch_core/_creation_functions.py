@@ -32,7 +32,8 @@ TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), k
 
 def _transfer(x: Tensor, *, device: Device) -> Tensor:
     """Move a tensor to a device, by way of the host, with its gradient."""
-    made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), device.key(x.dtype))
+    key = device.key(x.dtype)  # raises where the device has no such dtype
+    made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), key)
     if x._node is not None and _graph.recording():
         _graph.record(TRANSFER, (x,), {"home": x.device}, made)
     return made

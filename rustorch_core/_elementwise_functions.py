@@ -15,7 +15,7 @@ from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
 from rustorch_core._define import PUBLIC, Prepared, beside, binary, cast, op, promoted, public_names, unary
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import DTypeError
+from rustorch_core.errors import ArgumentError, DTypeError
 
 
 def _zero(g: Tensor) -> Tensor:
@@ -113,10 +113,13 @@ def round(x: Tensor, /, decimals: int = 0) -> Tensor:
     Raises:
         DTypeError: for booleans.
     """
-    if decimals == 0:
+    if type(decimals) is int and decimals == 0:
         return _round(x)
     check_tensor("round", x)
-    places = 10.0 ** builtins.abs(integer("round", "decimals", decimals))
+    decimals = integer("round", "decimals", decimals)
+    if builtins.abs(decimals) > 300:
+        raise ArgumentError(f"round: decimals is between -300 and 300, met {decimals}")
+    places = 10.0 ** builtins.abs(decimals)
     return cast(_round(x * places) / places if decimals > 0 else _round(x / places) * places, x.dtype)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _axes, _data_types
+from rustorch_core._arguments import python_numbers
 from rustorch_core._axes import Axes, as_shape, one_axis, resolved_shape, some_axes
 from rustorch_core._define import Prepared, attach, cast, op, public_names
 from rustorch_core._dispatch import check_tensor
@@ -262,7 +263,7 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     chosen = one_axis("repeat", axis, x.ndim)
     length = x.shape[chosen]
-    counts = repeats.tolist() if hasattr(repeats, "tolist") else repeats
+    counts = python_numbers(repeats)
     counts = list(as_shape("repeat", counts))
     counts = counts * length if len(counts) == 1 else counts
     if len(counts) != length or any(count < 0 for count in counts):

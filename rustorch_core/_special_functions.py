@@ -15,7 +15,7 @@ import numpy
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
 from rustorch_core._axes import Axes, broadcast_shapes
-from rustorch_core._data_types import DTYPES
+from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
 from rustorch_core._define import unary as _unary
@@ -45,7 +45,7 @@ from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, s
 from rustorch_core._neural_functions import sigmoid as expit
 from rustorch_core._searching_functions import unique_values
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError
+from rustorch_core.errors import ArgumentError, DTypeError
 
 __all__ = [
     "beta",
@@ -356,14 +356,16 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     """Compute the n-th derivative of digamma (SciPy: special.polygamma).
 
     Arguments:
-        n: which derivative, from 0 to 170, above which the values exceed every dtype; a tensor of integers broadcasts
-            with `x`.
+        n: which derivative, from 0 to 170, where the values end; a tensor of integers broadcasts with `x`.
         x: tensor of a real floating-point dtype.
 
     Raises:
         ArgumentError: for any other n.
     """
+    check_tensor("polygamma", x)
     if isinstance(n, Tensor):
+        if n.dtype not in CATEGORIES["real-valued"]:
+            raise DTypeError(f"polygamma: n is a tensor of integers, met {n.dtype}")
         found = broadcast_to(x * 0 + math.nan, broadcast_shapes(n.shape, x.shape))
         for order in unique_values(n).tolist():
             found = where(n == order, polygamma(int(order), x), found) if order >= 0 == order % 1 else found

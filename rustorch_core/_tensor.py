@@ -330,9 +330,11 @@ class Tensor:
                 device = target
             else:
                 dtype = target
-        moved = self
-        if device is not None and find_device(device) is not self.device:
-            moved = _creation_functions._transfer(moved, device=find_device(device))
+        moved, place = self, self.device if device is None else find_device(device)
+        if dtype is not None and not place.supports(self.dtype):
+            moved = _data_type_functions.astype(moved, dtype, copy=False)
+        if place is not self.device:
+            moved = _creation_functions._transfer(moved, device=place)
         if dtype is not None:
             moved = _data_type_functions.astype(moved, dtype, copy=False)
         return moved
