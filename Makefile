@@ -6,13 +6,21 @@ BIN := .venv/bin
 PIP := PATH="$(abspath .venv/bin):$$PATH" $(BIN)/python -m pip --disable-pip-version-check --quiet install
 SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycache__/*' -not -path '*/build/*' 2>/dev/null)
 
-.PHONY: demo test check bench clean
+# What arrays that cannot be written change; the other tests of tensors pass on them too.
+ON_FROZEN := tests/test_autograd.py tests/test_mutation.py tests/test_nn.py conformance
+
+.PHONY: demo test test-peers check bench clean
 
 demo: .venv/demo .venv/simd
 	$(BIN)/rustorch demo
 
 test: .venv/dev .venv/simd
 	$(BIN)/python -m pytest -q
+	RUSTORCH_DEVICE=strict $(BIN)/python -m pytest -q
+	RUSTORCH_DEVICE=frozen $(BIN)/python -m pytest -q $(ON_FROZEN)
+
+test-peers: .venv/peers
+	$(BIN)/python -m pytest -q tests/peers
 
 check: .venv/dev .venv/simd
 	$(BIN)/ruff check .
@@ -37,9 +45,13 @@ clean:
 	$(PIP) --no-build-isolation -e ".[demo]"
 	@touch $@
 
-.venv/dev: pyproject.toml conformance/pyproject.toml | .venv/tools
-	$(PIP) --no-build-isolation -e ".[dev]" -e ./conformance
+.venv/dev: pyproject.toml conformance/pyproject.toml conformance/strict_device/pyproject.toml | .venv/tools
+	$(PIP) --no-build-isolation -e ".[dev]" -e ./conformance -e ./conformance/strict_device
 	@touch $@ .venv/demo
+
+.venv/peers: pyproject.toml | .venv/dev
+	$(PIP) --no-build-isolation -e ".[dev,peers]"
+	@touch $@
 
 # Without a C compiler everything still works, on NumPy's own functions, and the build is tried again the next time.
 .venv/simd: $(SIMD_SOURCES) | .venv/tools

@@ -5,8 +5,29 @@ carry the names that PyTorch users know and are imported at first use.
 """
 
 import importlib as _importlib
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
+
+# Dtypes go by NumPy's names for them: each equals its numpy.dtype, which is what `x.dtype` is, and none equals None.
+from ml_dtypes import bfloat16
+from numpy import (
+    bool,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
 
 from rustorch_core import __version__, _mutation, _plugins
 from rustorch_core._anomaly import detect_anomaly
@@ -21,26 +42,7 @@ from rustorch_core._creation_functions import *
 from rustorch_core._custom_gradient import custom_gradient
 from rustorch_core._data_type_functions import *
 from rustorch_core._data_type_functions import __array_namespace_info__
-from rustorch_core._data_types import (
-    bfloat16,
-    bool_,
-    complex64,
-    complex128,
-    float16,
-    float32,
-    float64,
-    int8,
-    int16,
-    int32,
-    int64,
-    isdtype,
-    set_default_dtype,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
-from rustorch_core._data_types import bool_ as bool
+from rustorch_core._data_types import isdtype, set_default_dtype
 from rustorch_core._devices import Device, default_device, device, devices, set_default_device
 from rustorch_core._elementwise_functions import *
 from rustorch_core._indexing_functions import *
@@ -48,13 +50,17 @@ from rustorch_core._linear_algebra_functions import *
 from rustorch_core._manipulation_functions import *
 from rustorch_core._nan_functions import *
 from rustorch_core._neural_functions import *
+from rustorch_core._printing import printoptions, set_printoptions
 from rustorch_core._product_functions import *
 from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
 from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from rustorch_core._ufunc_functions import *
 from rustorch_core._utility_functions import *
+
+from rustorch import _integrations
 
 if _TYPE_CHECKING:
     from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special, testing
@@ -81,7 +87,9 @@ _SUBMODULES = (
 def __getattr__(name: str) -> _Any:
     if name in _SUBMODULES:
         return _importlib.import_module(f"rustorch.{name}")
-    raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
+    hint = _importlib.import_module("rustorch._other_names").hint(name)
+    # By the name and the module Python suggests what is spelt alike.
+    raise AttributeError(f"module 'rustorch' has no attribute {name!r}{hint}", name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
@@ -89,3 +97,4 @@ def __dir__() -> list[str]:
 
 
 _plugins.start()
+_integrations.watch()

@@ -7,6 +7,7 @@ from typing import Any
 
 from rustorch import random
 from rustorch_core._creation_functions import asarray
+from rustorch_core._define import public_names
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, ShapeError
 
@@ -70,3 +71,7 @@ class DataLoader:
             if order is not None:
                 rows_here = order[rows_here]
             yield tuple(array[rows_here] for array in self.arrays)
+
+
+def __dir__() -> list[str]:
+    return public_names(globals())

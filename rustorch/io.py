@@ -15,6 +15,7 @@ import numpy
 
 from rustorch_core import _devices
 from rustorch_core._data_types import DTYPES
+from rustorch_core._define import public_names
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import FileFormatError, FileReadError, FileWriteError, MissingFileError, OperandError
 
@@ -183,3 +184,7 @@ def _tensor(path: Any, name: str, entry: Mapping[str, Any], target: _devices.Dev
         raise FileFormatError(f"{path}: {name!r} has the dtype {entry['dtype']}, which rustorch does not have")
     values = numpy.frombuffer(entry["data"], dtype=dtype).reshape(entry["shape"])
     return tensor_like(Tensor, target.from_host(values), target.key(dtype))
+
+
+def __dir__() -> list[str]:
+    return public_names(globals())

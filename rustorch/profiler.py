@@ -149,3 +149,7 @@ def _sink(name: str) -> tuple[Callable[..., Any], Callable[..., None]]:
         raise ArgumentError(f"profile: no plugin brings a sink {name!r}; there are: {', '.join(offered) or 'none'}")
     before, after = _plugins.resolve(offered[name].load)()
     return before, after
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,3 +1,6 @@
 """Special functions, under the names of `scipy.special`."""
 
+from rustorch_core._bessel_functions import *  # noqa: F403
+from rustorch_core._convenience_functions import *  # noqa: F403
+from rustorch_core._incomplete_functions import *  # noqa: F403
 from rustorch_core._special_functions import *  # noqa: F403

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from typing import Any
 
-from rustorch_core.errors import OperandError
+import numpy
+
+from rustorch_core.errors import ArgumentError, OperandError
 
 
 def number(name: str, argument: str, value: Any) -> float:
@@ -31,3 +34,26 @@ def integer(name: str, argument: str, value: Any) -> int:
         return operator.index(value)
     except TypeError:
         raise OperandError(f"{name}: {argument} is an integer, met {value!r}") from None
+
+
+def flag(name: str, argument: str, value: Any) -> bool:
+    """An argument that is True or False.
+
+    Raises:
+        OperandError: for anything else, integers excepted.
+    """
+    if isinstance(value, (int, numpy.bool_)):
+        return bool(value)
+    raise OperandError(f"{name}: {argument} is True or False, met {value!r}")
+
+
+def one_of(name: str, argument: str, value: Any, choices: Iterable[str]) -> str:
+    """An argument that is one of some words.
+
+    Raises:
+        ArgumentError: for anything else.
+    """
+    if isinstance(value, str) and value in choices:
+        return value
+    *most, last = map(repr, choices)
+    raise ArgumentError(f"{name}: {argument} is {', '.join(most)} or {last}, met {value!r}")

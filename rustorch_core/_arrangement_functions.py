@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rustorch_core import _statistical_functions as statistical
 from rustorch_core._arguments import integer
 from rustorch_core._axes import as_shape, one_axis, some_axes
 from rustorch_core._creation_functions import arange
+from rustorch_core._data_types import Defaults, is_floating
 from rustorch_core._define import attach, beside, cast, public_names
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._elementwise_functions import abs, where
+from rustorch_core._elementwise_functions import abs, floor, round, where
 from rustorch_core._indexing_functions import take
 from rustorch_core._manipulation_functions import (
     broadcast_to,
@@ -193,6 +195,33 @@ def rot90(x: Tensor, /, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Tensor:
     return flip(swapaxes(x, first, second), axis=second)
 
 
+# Diagonals
+
+
+def diag(x: Tensor, /, k: int = 0) -> Tensor:
+    """Give the diagonal of a matrix, or the matrix that has a vector for its diagonal (NumPy: diag).
+
+    Arguments:
+        x: matrix or vector.
+        k: which diagonal, positive above the main one.
+
+    Raises:
+        ShapeError: for any other number of axes.
+    """
+    from rustorch_core._linear_algebra_extension import diagonal
+
+    check_tensor("diag", x)
+    k = integer("diag", "k", k)
+    if x.ndim == 2:
+        return diagonal(x, offset=k)
+    if x.ndim != 1:
+        raise ShapeError(f"diag: expected a matrix or a vector, met shape {x.shape}")
+    placed = pad(x, (max(0, -k), max(0, k)))
+    places = arange(placed.shape[0], device=x.device)
+    is_diagonal = reshape(places, (-1, 1)) + k == places
+    return where(is_diagonal, reshape(placed, (-1, 1)), 0)
+
+
 # Finding
 
 
@@ -211,10 +240,21 @@ def flatnonzero(x: Tensor, /) -> Tensor:
 
 # Borders
 
-_PADDINGS = ("constant", "edge", "reflect", "symmetric", "wrap")
+_CONTINUATIONS = ("edge", "reflect", "symmetric", "wrap")
+_STATISTICS = ("maximum", "mean", "median", "minimum")
+_PADDINGS = ("constant", "linear_ramp", *_CONTINUATIONS, *_STATISTICS)
 
 
-def pad(x: Tensor, pad_width: Any, /, mode: str = "constant", *, constant_values: Any = 0) -> Tensor:
+def pad(
+    x: Tensor,
+    pad_width: Any,
+    /,
+    mode: str = "constant",
+    *,
+    constant_values: Any = 0,
+    end_values: Any = 0,
+    stat_length: Any = None,
+) -> Tensor:
     """Add elements before the first and after the last along each axis (NumPy: pad).
 
     Arguments:
@@ -222,8 +262,11 @@ def pad(x: Tensor, pad_width: Any, /, mode: str = "constant", *, constant_values
         pad_width: how many: a number for all, a pair (before, after) for all axes, a pair for each axis, or a dict
             from axes to numbers or pairs.
         mode: "constant"; "edge" repeats the outermost element; "reflect" mirrors about it, "symmetric" about the
-            border; "wrap" continues from the other end.
+            border; "wrap" continues from the other end; "linear_ramp" goes evenly to `end_values`; "maximum", "mean",
+            "median" and "minimum" add that of the elements next to the border.
         constant_values: the number to add, or pairs as in `pad_width`.
+        end_values: where a linear ramp ends, likewise.
+        stat_length: of how many elements a statistic is taken, likewise; None takes it of all.
 
     Raises:
         ArgumentError: for another mode, a negative width, and an empty axis that must be continued.
@@ -235,13 +278,19 @@ def pad(x: Tensor, pad_width: Any, /, mode: str = "constant", *, constant_values
     if any(as_shape("pad", pair) != pair or min(pair) < 0 for pair in widths):
         raise ArgumentError(f"pad: pad_width holds integers, none negative; met {pad_width}")
     fills = _pairs("constant_values", constant_values, x.ndim)
+    ends = _pairs("end_values", end_values, x.ndim)
+    lengths = _pairs("stat_length", stat_length, x.ndim)
     for axis, (before, after) in enumerate(widths):
-        if before or after:
-            x = (
-                _with_border(x, axis, before, after, fills[axis])
-                if mode == "constant"
-                else take(x, _continued(x, axis, before, after, mode), axis=axis)
-            )
+        if not before and not after:
+            continue
+        if mode in _CONTINUATIONS:
+            x = take(x, _continued(x, axis, before, after, mode), axis=axis)
+        elif mode == "constant":
+            x = _with_border(x, axis, before, after, fills[axis])
+        elif mode == "linear_ramp":
+            x = concat(_ramps(x, axis, before, after, ends[axis]), axis=axis)
+        else:
+            x = _with_border(x, axis, before, after, _statistics(x, axis, mode, lengths[axis]))
     return x if any(map(any, widths)) else x.clone()
 
 
@@ -272,6 +321,34 @@ def _with_border(x: Tensor, axis: int, before: int, after: int, fills: tuple[Any
         for width, fill in zip((before, after), fills, strict=True)
     ]
     return concat([borders[0], x, borders[1]], axis=axis)
+
+
+def _ramps(x: Tensor, axis: int, before: int, after: int, ends: tuple[Any, Any]) -> list[Tensor]:
+    """The tensor between two borders that go evenly from the ends given to its own edges."""
+    here = (slice(None),) * axis
+    wide = x if is_floating(x.dtype) else cast(x, Defaults.floating)
+    edges = wide[(*here, slice(0, 1))], wide[(*here, slice(-1, None))]
+    ramps = []
+    for width, end, edge in zip((before, after), ends, edges, strict=True):
+        steps = reshape(cast(arange(width, device=x.device), wide.dtype), (width,) + (1,) * (x.ndim - 1 - axis))
+        ramp = end + (edge - end) * steps / (width or 1)
+        ramps.append(ramp if is_floating(x.dtype) else cast(floor(ramp), x.dtype))
+    return [ramps[0], x, flip(ramps[1], axis=axis)]
+
+
+def _statistics(x: Tensor, axis: int, mode: str, lengths: tuple[Any, Any]) -> tuple[Tensor, Tensor]:
+    """The statistic of the elements next to each border."""
+    from rustorch_core._sample_functions import median
+
+    reduce = {"maximum": statistical.max, "mean": statistical.mean, "median": median, "minimum": statistical.min}[mode]
+    here, length = (slice(None),) * axis, x.shape[axis]
+    first, last = (length if each is None else min(integer("pad", "stat_length", each), length) for each in lengths)
+    if min(first, last) < 1:
+        raise ArgumentError(f"pad: a {mode} of no element met; stat_length is at least 1, and no axis is empty")
+    parts = x[(*here, slice(0, first))], x[(*here, slice(length - last, None))]
+    found = [reduce(part, axis=axis, keepdims=True) for part in parts]
+    low, high = (each if is_floating(x.dtype) or each.dtype == x.dtype else round(each) for each in found)
+    return low, high
 
 
 def _continued(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:

@@ -15,9 +15,9 @@ from rustorch_core._data_types import CATEGORIES, is_floating
 from rustorch_core._define import beside, cast
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._function import Cotangents, Function
-from rustorch_core._graph import INDEX, ITSELF, Node, Saved, sibling
+from rustorch_core._graph import Node
 from rustorch_core._memory import add_detached, is_shared
-from rustorch_core._op import Op
+from rustorch_core._op import Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import GradientError, OperandError, ShapeError
 
@@ -154,10 +154,7 @@ def _pull_back(node: Node, g: Tensor) -> Sequence[Any]:
     if isinstance(op, Function):
         return op.send_back(node, g)
     if op.rules:
-        return [
-            None if kept is None else op.rule(position)(g, *[_restore(value, node) for value in kept])  # type: ignore[misc]
-            for position, kept in enumerate(node.saved)
-        ]
+        return [op.pull_back(node, position, g) for position in range(len(node.parents))]
     if op.compose is None or op.no_gradient:
         reason = op.no_gradient or "no rule is stated for it"
         raise GradientError(f"{op.name} has no gradient: {reason}; use .detach() or rustorch.stop_gradient before it")
@@ -170,7 +167,9 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
     assert node.op.compose is not None
     assert node.saved is not None
     kept = next(values for values in node.saved if values is not None)
-    inputs = [_restore(value, node) for value in kept]
+    inputs = [
+        None if saved is None else restored(saved, parent) for saved, parent in zip(kept, node.parents, strict=True)
+    ]
     create_graph = _graph.recording()
     since = _graph.now()
     with _graph.set_recording(True):
@@ -187,22 +186,6 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
         since=since,
     )
     return [None if each is None else found.get(each) for each in asked]
-
-
-def _restore(value: Any, node: Node) -> Any:
-    """A saved tensor as it was, in its place in the graph; anything else as it is."""
-    if isinstance(value, list):
-        return [_restore(each, node) for each in value]
-    if value is INDEX:
-        return node.index
-    if not isinstance(value, Saved):
-        return value
-    restored = tensor_like(Tensor, value.array, value.key)
-    if value.node is ITSELF or value.node == node.index:
-        restored._node = node
-    else:
-        restored._node = sibling(node, value) if isinstance(value.node, int) else value.node
-    return restored
 
 
 def unbroadcast(g: Any, target: Node) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +36,8 @@ def some_axes(name: str, axis: Axes, ndim: int) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(ndim))
+    if type(axis) is int:
+        return (one_axis(name, axis, ndim),)
     found = tuple(one_axis(name, each, ndim) for each in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len(set(found)) != len(found):
         raise AxisError(f"{name}: axis {axis} names one axis twice")
@@ -43,9 +46,9 @@ def some_axes(name: str, axis: Axes, ndim: int) -> tuple[int, ...]:
 
 def as_shape(name: str, shape: Any) -> tuple[int, ...]:
     """A shape from an integer or a sequence of them; -1 is left for the caller to read."""
-    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    lengths = shape if type(shape) is tuple or isinstance(shape, (tuple, list)) else (shape,)
     try:
-        return tuple(operator.index(length) for length in lengths)
+        return tuple(map(operator.index, lengths))
     except TypeError:
         raise OperandError(f"{name}: a shape is made of integers, met {shape!r}") from None
 
@@ -57,6 +60,8 @@ def resolved_shape(name: str, shape: Any, size: int) -> tuple[int, ...]:
         ShapeError: where the numbers of elements differ.
     """
     lengths = as_shape(name, shape)
+    if math.prod(lengths) == size and min(lengths, default=0) >= 0:
+        return lengths
     unknown = [axis for axis, length in enumerate(lengths) if length < 0]
     known = 1
     for length in lengths:
@@ -83,7 +88,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
         for axis in range(-1, -len(lengths) - 1, -1):
             if result[axis] != lengths[axis] and 1 not in (result[axis], lengths[axis]):
                 raise ShapeError(
-                    f"shapes {' and '.join(str(as_shape('', each)) for each in shapes)} do not broadcast together"
+                    f"shapes {' and '.join(str(as_shape('', each)) for each in shapes)} cannot be broadcast together"
                 )
             result[axis] = lengths[axis] if result[axis] == 1 else result[axis]
     return tuple(result)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy
 
-from rustorch_core import _data_types, _devices, _graph
+from rustorch_core import _data_types, _devices, _exchange, _graph
+from rustorch_core._arguments import flag, number, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
-from rustorch_core._define import Prepared, op, public_names
+from rustorch_core._define import Prepared, beside, op, promoted, public_names
 from rustorch_core._devices import Device
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._op import Op
-from rustorch_core._tensor import Tensor, tensor_like, wrap
-from rustorch_core.errors import ArgumentError, DTypeError, OperandError, OutOfMemoryError, ShapeError
+from rustorch_core._tensor import Tensor, from_host, tensor_like, wrap
+from rustorch_core.errors import (
+    ArgumentError,
+    DTypeError,
+    ExportError,
+    OperandError,
+    OutOfMemoryError,
+    ShapeError,
+)
 
 TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), kind="transfer")
 
@@ -51,23 +62,37 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | 
         tensor([[1, 2],
                 [3, 4]], dtype=int64)
     """
+    copy = None if copy is None else flag("asarray", "copy", copy)
     if isinstance(obj, Tensor):
         return _from_tensor(obj, dtype, device, copy)
-    wanted = None if dtype is None else as_dtype(dtype)
-    target = _devices.device(device)
-    array = _as_numpy(obj, wanted)
-    if copy is False and (
-        (array is not obj and not hasattr(obj, "__array_interface__")) or wanted not in (None, array.dtype)
-    ):
-        raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} cannot become a tensor without a copy")
-    if wanted is None:
-        wanted = as_dtype(array.dtype)
-    key = target.key(wanted)
-    if not target.shares_host_memory:
+    if isinstance(obj, (list, tuple)) and (tensors := list(_tensors(obj))):
         if copy is False:
-            raise ArgumentError(f"asarray: copy=False, but host memory cannot be used by {target}")
-        return tensor_like(Tensor, target.from_host(array.astype(wanted, copy=False)), key)
-    return tensor_like(Tensor, numpy.array(array, dtype=wanted, copy=True if copy else None), key)
+            raise ArgumentError("asarray: copy=False, but tensors in a sequence must be copied to become one")
+        return _from_tensor(_stacked(obj, tensors[0]), dtype, device, None)
+    if hasattr(obj, "__dlpack__") and not isinstance(obj, (numpy.ndarray, numpy.generic)):
+        try:
+            taken = _exchange.taken_over(obj, None)
+        except ExportError:
+            if not hasattr(obj, "__array__"):
+                raise
+        else:
+            is_bound = device is not None or not taken.device.shares_host_memory
+            return _from_tensor(taken, dtype, device if is_bound else _devices.device(), copy)
+    return _from_host(obj, None if dtype is None else as_dtype(dtype), _devices.device(device), copy)
+
+
+def _from_host(obj: Any, dtype: _data_types.DType | None, device: Device, copy: bool | None) -> Tensor:
+    """What is no tensor and speaks no DLPack: memory is shared where a NumPy array would share it."""
+    array, is_foreign = _as_numpy(obj, dtype, copy)
+    wanted = as_dtype(array.dtype) if dtype is None else dtype
+    is_shared = is_foreign and array.dtype == wanted and device.shares_host_memory and not copy
+    if copy is False and not is_shared:
+        raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} cannot become a tensor without a copy")
+    if array.dtype.kind == "c" != wanted.kind:
+        raise DTypeError(
+            f"asarray: {array.dtype} does not fit into {wanted}; take the real or the imaginary part first"
+        )
+    return from_host(array.astype(wanted, copy=is_foreign and not is_shared), device)
 
 
 def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tensor:
@@ -85,21 +110,29 @@ def _from_tensor(x: Tensor, dtype: Any, device: Any, copy: bool | None) -> Tenso
     return result
 
 
-def _as_numpy(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
-    """Anything that holds numbers as a NumPy array; Python numbers in the default dtype of their kind."""
-    if isinstance(obj, (numpy.ndarray, numpy.generic)):
-        array = numpy.asarray(obj)
+def _as_numpy(obj: Any, dtype: Any, copy: bool | None) -> tuple[numpy.ndarray[Any, Any], bool]:
+    """Anything that holds numbers as a NumPy array, and whether its memory may be somebody else's.
+
+    Python numbers get the default dtype of their kind.
+    """
+    if isinstance(obj, numpy.generic):
+        array, is_foreign = numpy.asarray(obj), False
     elif isinstance(obj, (bool, int, float, complex)):
-        return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj)
+        return _checked(lambda: numpy.asarray(obj, dtype=dtype or _data_types.scalar_dtype(obj)), obj), False
     elif isinstance(obj, (list, tuple, range)):
-        return _from_nested(obj, dtype)
-    elif hasattr(obj, "__dlpack__"):
-        array = numpy.from_dlpack(obj)
+        return _from_nested(obj, dtype), False
     else:
-        array = numpy.asarray(obj)
-    if array.dtype.kind not in "biufcV" or (array.dtype.kind == "V" and array.dtype.name != "bfloat16"):
-        raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    return array
+        try:
+            array, is_foreign = numpy.asarray(obj, copy=None if copy else copy), True
+        except Exception as error:  # what strangers raise
+            if copy is False:
+                raise ArgumentError(f"asarray: copy=False, but {type(obj).__name__} needs one: {error}") from error
+            raise OperandError(f"asarray: {type(obj).__name__} cannot become a tensor: {error}") from error
+    if array.dtype.newbyteorder("=") not in _data_types.CATEGORIES["all"]:
+        raise OperandError(
+            f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers of a dtype that rustorch has"
+        )
+    return array, is_foreign
 
 
 def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
@@ -115,34 +148,56 @@ def _checked(make: Any, obj: Any) -> numpy.ndarray[Any, Any]:
 
 
 def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
-    """Nested lists: NumPy finds the kind of their numbers, and each kind has its default dtype here."""
-    plain = _plain(obj)
+    """Nested lists: tensors and arrays in them keep their dtype beside numbers, and numbers alone get their default."""
+    arrays: set[_data_types.DType] = set()
+    plain = _plain(obj, arrays)
     array = _checked(lambda: numpy.asarray(plain, dtype=dtype), obj)
     if dtype is not None:
         return array
-    if array.size == 0:
+    if array.size == 0 and not arrays:
         return array.astype(_data_types.Defaults.floating)
-    if array.dtype == object:
-        raise OperandError(f"asarray: {type(obj).__name__} holds something that is no number")
-    if _holds_arrays(obj):
-        return array
     kinds = {"b": bool(0), "i": 0, "u": 0, "f": 0.0, "c": 0j}
     if array.dtype.kind not in kinds:
         raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(kinds[array.dtype.kind]))
+    scalar = kinds[array.dtype.kind]
+    if arrays:
+        together = functools.reduce(_data_types.promote_types, arrays)
+        return array.astype(_data_types.with_scalar(together, scalar), copy=False)
+    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(scalar))
 
 
-def _plain(obj: Any) -> Any:
-    """Nested sequences with their tensors replaced by NumPy arrays; a gradient in them would be lost, so it raises."""
-    if isinstance(obj, Tensor):
-        return obj.__array__()
-    return [_plain(each) for each in obj] if isinstance(obj, (list, tuple)) else obj
+_NUMBERS = frozenset({bool, int, float, complex})
 
 
-def _holds_arrays(obj: Any) -> bool:
+def _plain(obj: Any, arrays: set[_data_types.DType]) -> Any:
+    """Nested sequences with NumPy arrays in the place of other arrays, whose dtypes are added to a set."""
     if isinstance(obj, (list, tuple)):
-        return bool(obj) and all(_holds_arrays(each) for each in obj)
-    return hasattr(obj, "dtype")
+        return [each if type(each) in _NUMBERS else _plain(each, arrays) for each in obj]
+    if not hasattr(obj, "__array__"):
+        return obj
+    array = asarray(obj, device="cpu").__array__(copy=True)
+    arrays.add(array.dtype)
+    # NumPy does not mix bfloat16 with anything; float32 holds all its numbers.
+    return array.astype(numpy.float32) if array.dtype == _data_types.bfloat16 else array
+
+
+def _tensors(obj: Any) -> Iterator[Tensor]:
+    """The tensors in nested sequences."""
+    if isinstance(obj, Tensor):
+        yield obj
+    elif isinstance(obj, (list, tuple)):
+        for each in obj:
+            if type(each) not in _NUMBERS:
+                yield from _tensors(each)
+
+
+def _stacked(obj: Any, first: Tensor) -> Tensor:
+    """Nested sequences of tensors and numbers as one tensor, with the gradient of each."""
+    from rustorch_core._manipulation_functions import stack
+
+    if isinstance(obj, (list, tuple)):
+        return stack([_stacked(each, first) for each in obj])
+    return obj if isinstance(obj, Tensor) else beside("asarray", first, obj)
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
@@ -150,23 +205,20 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> T
 
     Arguments:
         x: anything with `__dlpack__`.
-        device: device of the result; by default the host's for host memory.
+        device: device of the result; by default the one where `x` is.
         copy: True always copies; False never does, and raises where it would be needed.
 
     Raises:
-        ArgumentError: where `copy=False` and a copy is needed.
+        ArgumentError: where `copy=False` and a copy is needed to reach the device.
+        ExportError: where the other library does not let go of it as asked.
         OperandError: where `x` has no `__dlpack__`.
     """
-    if isinstance(x, Tensor):
-        return asarray(x.detach(), device=device, copy=copy)
     if not hasattr(x, "__dlpack__"):
         raise OperandError(f"from_dlpack: {type(x).__name__} has no __dlpack__; use asarray")
-    target = _devices.device(device)
-    try:
-        array = numpy.from_dlpack(x, device="cpu", copy=copy)
-    except (BufferError, RuntimeError, ValueError, TypeError) as error:
-        raise ArgumentError(f"from_dlpack: {type(x).__name__} cannot be taken over: {error}") from error
-    return asarray(array, device=target, copy=None if target.shares_host_memory else copy)
+    target = None if device is None else _devices.device(device)
+    copy = None if copy is None else flag("from_dlpack", "copy", copy)
+    taken = x.detach() if isinstance(x, Tensor) else _exchange.taken_over(x, copy)
+    return asarray(taken, device=target, copy=copy if isinstance(x, Tensor) or not copy else None)
 
 
 def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs: Any) -> Tensor:
@@ -177,7 +229,7 @@ def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs
         native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
     except MemoryError as error:
         raise OutOfMemoryError(f"{name}: {error}") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise ArgumentError(f"{name}: {error}") from error
     except TypeError as error:
         raise OperandError(f"{name}: {error}") from error
@@ -219,19 +271,28 @@ def full(shape: Any, fill_value: complex, *, dtype: Any = None, device: Any = No
 
     Arguments:
         shape: integer or sequence of integers.
-        fill_value: Python number or tensor of one element.
+        fill_value: Python number or tensor of one element, whose gradient is kept.
         dtype: by default the default dtype of the value's kind.
         device: by default the default device.
 
     Raises:
         DTypeError: where the value does not fit into the dtype: a fraction into integers, complex into real.
     """
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        return _spread(fill_value.to(device=device, dtype=dtype), as_shape("full", shape))
     value = _number("full", fill_value)
     default = fill_value.dtype if isinstance(fill_value, Tensor) else _data_types.scalar_dtype(value)
     chosen = default if dtype is None else as_dtype(dtype)
     if not _holds(chosen, value):
         raise DTypeError(f"full: {value} does not fit into {chosen}; name a dtype that holds it")
     return _made("full", device, chosen, chosen, as_shape("full", shape), value)
+
+
+def _spread(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """One element in every place of a shape, with its gradient."""
+    from rustorch_core._manipulation_functions import broadcast_to, reshape
+
+    return broadcast_to(reshape(value, ()), shape).clone()  # type: ignore[no-any-return]
 
 
 def _number(name: str, value: Any) -> Any:
@@ -306,18 +367,60 @@ def linspace(
     """Make evenly spaced numbers over an interval (Array API: linspace).
 
     Arguments:
-        start: first number.
-        stop: end of the interval.
+        start: first number; a tensor without axes keeps its gradient.
+        stop: end of the interval, likewise.
         num: how many numbers.
         dtype: by default the default floating-point dtype of the numbers' kind.
         device: by default the default device.
         endpoint: whether `stop` is the last number.
     """
-    start, stop, (count,) = _number("linspace", start), _number("linspace", stop), as_shape("linspace", (num,))
+    (count,) = as_shape("linspace", (num,))
     if count < 0:
         raise ArgumentError(f"linspace: the number of elements is {count}")
+    if any(isinstance(each, Tensor) and each.requires_grad for each in (start, stop)):
+        first, last = promoted("linspace", start, stop)
+        parts = linspace(0.0, 1.0, count, dtype=first.dtype, device=first.device, endpoint=endpoint)
+        return (first + (last - first) * parts).to(device=device, dtype=dtype)
+    start, stop = _number("linspace", start), _number("linspace", stop)
     default = _data_types.scalar_dtype(start + stop + 0.0)
     return _made("linspace", device, dtype, default, start, stop, count, endpoint=endpoint)
+
+
+def logspace(
+    start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, base: float = 10.0, **others: Any
+) -> Tensor:
+    """Make powers of a base whose exponents are evenly spaced (NumPy: logspace).
+
+    Arguments:
+        start: first exponent.
+        stop: last exponent.
+        num: how many numbers.
+        endpoint: whether `stop` is the last exponent.
+        base: the base.
+        others: dtype and device, as for `linspace`.
+    """
+    return number("logspace", "base", base) ** linspace(start, stop, num, endpoint=endpoint, **others)
+
+
+def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
+    """Make numbers each of which is the same multiple of the one before (NumPy: geomspace).
+
+    Arguments:
+        start: first number, not 0.
+        stop: last number, of the same sign.
+        num: how many numbers.
+        endpoint: whether `stop` is the last number.
+        others: dtype and device, as for `linspace`.
+
+    Raises:
+        ArgumentError: where an end is 0 or their signs differ.
+    """
+    start, stop = number("geomspace", "start", start), number("geomspace", "stop", stop)
+    if not start or not stop or (start < 0) != (stop < 0):
+        raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
+    exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)
+    powers: Tensor = 10.0**exponents
+    return -powers if start < 0 else powers
 
 
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None, device: Any = None) -> Tensor:
@@ -335,7 +438,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Make coordinate grids of vectors (Array API: meshgrid).
+    """Make coordinate grids of vectors, each in memory of its own (Array API: meshgrid).
 
     Arguments:
         arrays: vectors of one dtype.
@@ -343,8 +446,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     """
     from rustorch_core._manipulation_functions import broadcast_arrays, permute_dims, reshape
 
-    if indexing not in ("xy", "ij"):
-        raise ArgumentError(f"meshgrid: indexing is 'xy' or 'ij', met {indexing!r}")
+    one_of("meshgrid", "indexing", indexing, ("xy", "ij"))
     for x in arrays:
         check_tensor("meshgrid", x)
     if any(x.ndim > 1 for x in arrays):
@@ -354,7 +456,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     grids = broadcast_arrays(*spread)
     if indexing == "xy" and ndim > 1:
         grids = tuple(permute_dims(grid, (1, 0, *range(2, ndim))) for grid in grids)
-    return grids
+    return tuple(asarray(grid, copy=True) for grid in grids)
 
 
 @op("tril", "all", lambda g, k: tril(g, k=k), selects=True)

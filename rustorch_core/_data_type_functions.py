@@ -29,7 +29,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     """Convert the elements to another dtype, with their gradient (Array API: astype).
 
     Arguments:
-        x: any tensor; complex to real takes `rustorch.real` instead.
+        x: any tensor, or a NumPy array; complex to real takes `rustorch.real` instead.
         dtype: the dtype to convert to.
         copy: whether to copy even where the dtype stays.
         device: a device to move to as well.
@@ -37,6 +37,10 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     Raises:
         DTypeError: for complex to real, and for a dtype that the device lacks.
     """
+    if hasattr(x, "__array_interface__"):
+        from rustorch_core._creation_functions import asarray
+
+        x = asarray(x, device=device)
     check_tensor("astype", x)
     target = as_dtype(dtype)
     if device is not None:
@@ -70,7 +74,7 @@ def result_type(*arrays_and_dtypes: Any) -> _data_types.DType:
         if isinstance(each, (bool, int, float, complex)) and not hasattr(each, "dtype")
     ]
     others = [
-        as_dtype(each.dtype if hasattr(each, "dtype") else each)
+        as_dtype(each if isinstance(each, type) else getattr(each, "dtype", each))
         for each in arrays_and_dtypes
         if not any(each is s for s in scalars)
     ]
@@ -141,9 +145,9 @@ class ArrayNamespaceInfo:
         """The device of tensors made without naming one."""
         return _devices.default_device()
 
-    def devices(self) -> tuple[_devices.Device, ...]:
+    def devices(self) -> list[_devices.Device]:
         """Every device that can be used."""
-        return tuple(_devices.devices())
+        return list(_devices.devices())
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, _data_types.DType]:
         """The dtypes that Python numbers become."""

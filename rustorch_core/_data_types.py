@@ -97,11 +97,9 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def as_dtype(dtype: Any) -> DType:
-    """The dtype object for a dtype, its name, a NumPy scalar type or one of bool, int, float, complex."""
+    """The dtype object for a dtype, its name, or a type of numbers: NumPy's, or Python's in double precision."""
     if isinstance(dtype, numpy.dtype) and dtype in CATEGORIES["all"]:
         return DTYPES[dtype.name]
-    if isinstance(dtype, type) and dtype in (bool, int, float, complex):
-        return scalar_dtype(dtype(0))
     if isinstance(dtype, str) and dtype in DTYPES:
         return DTYPES[dtype]
     found: DType | None

@@ -10,9 +10,12 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ParamSpec
 
-from rustorch_core import _data_types, _dispatch, _plugins
+import numpy
+
+from rustorch_core import _data_types, _dispatch, _graph, _memory, _plugins
 from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
 from rustorch_core._tensor import Tensor, same_device, wrap
@@ -64,9 +67,10 @@ def unary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> UnaryFunction:
-    """State an elementwise op of one array; `facts` are those of `Op`."""
+    """State an elementwise op of one array; `facts` are those of `Op`, and the source is the standard if not named."""
     op = Op(
         name,
         category,
@@ -91,7 +95,7 @@ def unary(
         result: Tensor = _dispatch.call(op, (x,), {})
         return result
 
-    _publish(op, function, _UNARY_TEXT)
+    _publish(op, function, _UNARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, operator, function)
     return function
@@ -104,6 +108,7 @@ def binary(
     summary: str,
     *,
     operator: str | None = None,
+    source: str = "",
     **facts: Any,
 ) -> BinaryFunction:
     """State an elementwise op of two arrays that broadcast; `operator` is the special method's name without `__`."""
@@ -116,14 +121,13 @@ def binary(
             promoted(name, x1, x2)
         return result  # type: ignore[no-any-return]
 
-    _publish(op, function, _BINARY_TEXT)
+    _publish(op, function, _BINARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
         _OPERATORS[operator] = operate
         op.when_bound = functools.partial(_compile_shortcut, op, operate)
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
-            setattr(Tensor, f"__i{operator}__", _in_place(operate))
     return function
 
 
@@ -148,7 +152,7 @@ def _shortcut_and_road(op: Op) -> tuple[Callable[[Tensor, Any], Any], Callable[[
                 made = Tensor()
                 made._array = native
                 made._key = key
-                made._node = None
+                made._node = made._place = made._saved = None
                 return made
             return wrap(native, key.device)
         if kind in x1._key.scalars and x1._node is None and _dispatch.watchers is None:
@@ -176,9 +180,9 @@ def _promotes(category: str) -> str:
     return "; integers become the default floating-point dtype" if is_floating and category != "boolean" else ""
 
 
-def _publish(op: Op, function: Any, text: str) -> None:
+def _publish(op: Op, function: Any, text: str, source: str) -> None:
     """Give a function its names and its docstring, and make it a method."""
-    source = "" if op.compose else " (Array API)"
+    source = f" ({source})" if source else "" if op.compose else " (Array API)"
     text = text.format(summary=op.summary, dtype=_article(op.category), promotes=_promotes(op.category))
     function.__name__ = function.__qualname__ = op.name
     function.__module__ = PUBLIC
@@ -199,13 +203,28 @@ def _run(function: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
     return function(first, second)
 
 
+#: What a plugin's compiled form of a shortcut is made with.
+CORE = SimpleNamespace(
+    dispatch=vars(_dispatch),
+    key=DispatchKey,
+    node=_graph.Node,
+    order=_graph.order,
+    recording=_graph._state,
+    run=_run,
+    save=_memory.save,
+    saved=_memory.Saved,
+    tensor=Tensor,
+)
+
+
 def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
     """Let a plugin's compiled form stand in for an operator's shortcut, where its result keeps the operands' dtype."""
-    if op.operator is None or not op.keeps_dtype:
+    kept = op.kept_tensors()
+    if op.operator is None or not op.keeps_dtype or kept is None:
         return
     for record, path in _plugins.facts("rustorch_call_paths"):
         try:
-            compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch), _run)
+            compiled = _plugins.resolve(path.load)(op, operate, op.bound, kept, CORE)
         except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
             record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
             warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=3)
@@ -219,18 +238,6 @@ def _take_shortcuts_back() -> None:
     """After a change of plugins operators are Python's again, until they are next used."""
     for operator, operate in _OPERATORS.items():
         setattr(Tensor, f"__{operator}__", operate)
-
-
-def _in_place(operate: Callable[[Any, Any], Any]) -> Callable[[Tensor, Any], Any]:
-    """`x += y` writes into the memory of `x`, which keeps its shape and dtype."""
-
-    def assign(x: Tensor, other: Any) -> Any:
-        from rustorch_core._mutation import overwrite
-
-        value = operate(x, other)
-        return value if value is NotImplemented else overwrite(x, value)
-
-    return assign
 
 
 def _caller() -> str:
@@ -301,13 +308,14 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         raise OperandError(
             f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
         )
-    if not device.shares_host_memory:
+    if not device.shares_host_memory and not isinstance(other, numpy.generic):
         raise DeviceMismatchError(
             f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})"
         )
     from rustorch_core._creation_functions import asarray
 
-    return asarray(other, device=device)
+    # What the graph saves of an operand must not change with the array.
+    return asarray(other, device=device, copy=True if tensor._node is not None else None)
 
 
 def op(
@@ -322,9 +330,11 @@ def op(
         stated = Op(name, category, rules, home=prepare.__module__, **facts)
         prepare.__annotations__["return"] = "Tensor"  # what `help` shows
 
+        takes_list = stated.takes_list
+
         @functools.wraps(prepare)
         def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-            if not stated.takes_list and not isinstance(x, Tensor):
+            if type(x) is not Tensor and not takes_list:
                 _dispatch.check_tensor(name, x)
             inputs, attributes = prepare(x, *args, **kwargs)
             return _dispatch.call(stated, inputs, attributes)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from rustorch_core import _environment, _plugins
-from rustorch_core._data_types import DTYPES, DType, as_dtype, with_scalar
+from rustorch_core._data_types import DTYPES, DType, as_dtype, is_floating, with_scalar
 from rustorch_core.errors import ArgumentError, BackendUnavailableError, DTypeError, EnvironmentVariableError
 from rustorch_core.plugin import Backend, DeviceSpec
 
@@ -17,7 +17,7 @@ from rustorch_core.plugin import Backend, DeviceSpec
 class DispatchKey:
     """A device and a dtype: the pair that decides which code an op runs. One object each, compared by identity."""
 
-    __slots__ = ("array_type", "device", "dtype", "namespace", "native_dtype", "scalars")
+    __slots__ = ("array_type", "device", "dtype", "is_floating", "namespace", "native_dtype", "scalars")
 
     def __init__(self, device: Device, dtype: DType, native_dtype: Any) -> None:
         self.device = device
@@ -25,6 +25,7 @@ class DispatchKey:
         self.native_dtype = native_dtype
         self.namespace = device.namespace
         self.array_type = device.array_type
+        self.is_floating = is_floating(dtype)
         #: Python numbers that stand beside such an array without changing its dtype.
         self.scalars = frozenset(
             kind for kind in (int, float, complex) if dtype.kind != "V" and with_scalar(dtype, kind(0)) is dtype
@@ -57,24 +58,25 @@ class Device:
         self.backend = backend
         self.namespace = backend.namespace
         self.array_type = array_type
+        self.is_writable = backend.writable
+        #: Whether the native arrays are NumPy's, so that host data needs no transfer.
+        self.shares_host_memory = array_type is numpy.ndarray
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 
-    @property
-    def shares_host_memory(self) -> bool:
-        """Whether the native arrays are NumPy's, so that host data needs no transfer."""
-        return self.array_type is numpy.ndarray
-
-    def supports(self, dtype: DType) -> bool:
+    def supports(self, dtype: Any) -> bool:
+        dtype = as_dtype(dtype)
         return dtype in self._keys or self._native_dtype(dtype) is not None
 
-    def key(self, dtype: DType) -> DispatchKey:
+    def key(self, dtype: Any) -> DispatchKey:
         """The key for arrays of this dtype here.
 
         Raises:
             DTypeError: where the device has no such dtype.
         """
         found = self._keys.get(dtype)
+        if found is None and (dtype := as_dtype(dtype)) in self._keys:
+            found = self._keys[dtype]
         if found is None:
             native = self._native_dtype(dtype)
             if native is None:

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rustorch_core import _data_types, _devices, _graph, _plugins
 from rustorch_core._devices import DispatchKey
-from rustorch_core._memory import add_detached, add_view
+from rustorch_core._memory import add_detached, add_view, is_view
 from rustorch_core._tensor import Tensor, same_device, wrap
 from rustorch_core.errors import (
     ArgumentError,
@@ -66,33 +67,45 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
     """
     x = inputs[0]
     key = x._key
-    tracked = x._node is not None
-    if len(inputs) == 1:
-        arrays = [x._array]
-    else:
-        same_device(op.name, *inputs)
-        arrays = [None if each is None else each._array for each in inputs]
-        tracked = tracked or any(each is not None and each._node is not None for each in inputs)
+    tracked = False
+    arrays: list[Any] = []
+    for each in inputs:
+        if each is None:
+            arrays.append(None)
+            continue
+        if each._key is not key:
+            same_device(op.name, *inputs)
+        if each._node is not None:
+            tracked = True
+        arrays.append(each._array)
     tracked = tracked and _graph._state.on
     function = op.bound.get(key) or op.bind(key)
     if tracked and op.compose is not None and not op.rules and op.served[key] == "composition":
         return op.compose(*inputs, **attributes)
     watching = watchers  # who is there when the op begins is told of its end
-    tokens = [before(op, inputs, attributes) for before, _ in watching] if watching else []
+    tokens = None if watching is None else [before(op, inputs, attributes) for before, _ in watching]
     try:
         result = function(*arrays, **attributes)
     except Exception as error:
         raise explained(op, inputs, error) from error
-    if isinstance(result, (tuple, list)):
-        output: Any = tuple([wrap(part, key.device) for part in result])
+    output: Any
+    if type(result) is key.array_type:
+        output = Tensor()
+        output._array = result
+        output._key = key.device.keys[result.dtype]
+        output._node = output._place = output._saved = None
+    elif isinstance(result, (tuple, list)):
+        output = tuple([wrap(part, key.device) for part in result])
     else:
         output = wrap(result, key.device)
-    if op.is_view:
-        _note_view(op, x, attributes, output)
+    if op.is_view and (not op.may_copy or is_view(x, output, op, attributes)):
+        # A view that is taken while nothing is recorded takes no part in what is recorded later.
+        add = add_view if _graph._state.on else add_detached
+        add(x, output, op, attributes)
     if tracked:
         _graph.record(op, inputs, attributes, output)
-    if watching:
-        for (_, after), token in zip(watching, tokens, strict=True):
+    if tokens is not None:
+        for (_, after), token in zip(watching or (), tokens, strict=True):
             after(op, inputs, attributes, output, token)
     return output
 
@@ -104,14 +117,6 @@ def _unbind() -> None:
     for op in REGISTRY.values():
         op.bound.clear()
         op.served.clear()
-
-
-def _note_view(op: Op, x: Tensor, attributes: Mapping[str, Any], output: Tensor) -> None:
-    """A view that is taken while nothing is recorded shares memory, and takes no part in what is recorded later."""
-    if _graph._state.on:
-        add_view(x, output, op, attributes)
-    else:
-        add_detached(x, output)
 
 
 def find(op: Op, key: DispatchKey) -> tuple[str, Native]:
@@ -170,8 +175,7 @@ def _from_namespace(op: Op, key: DispatchKey) -> list[tuple[str, Native]]:
     if op.compose is not None:
         return []
     if op.native is not None:
-        native, namespace = op.native, key.namespace
-        return [("namespace", lambda *arrays, **attributes: native(namespace, *arrays, **attributes))]
+        return [("namespace", functools.partial(op.native, key.namespace))]
     function = key.namespace
     for part in op.name.split("."):
         function = getattr(function, part, None)
@@ -248,7 +252,9 @@ def explained(op: Op, inputs: tuple[Any, ...], error: Exception) -> Exception:
     if type(error).__name__ == "LinAlgError":
         return LinearAlgebraError(f"{op.name}: {error} (met {met})")
     if isinstance(error, ValueError) and op.kind == "binary" and len({x.shape for x in tensors}) > 1:
-        return ShapeError(f"{op.name}: shapes {' and '.join(str(x.shape) for x in tensors)} do not broadcast together")
+        return ShapeError(
+            f"{op.name}: shapes {' and '.join(str(x.shape) for x in tensors)} cannot be broadcast together"
+        )
     for native, ours in _ERRORS:
         if isinstance(error, native):
             return ours(f"{op.name}: {error} (met {met})")

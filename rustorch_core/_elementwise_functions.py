@@ -6,11 +6,14 @@ wherever it has a derivative.
 
 from __future__ import annotations
 
+import builtins
 import math
 from typing import Any
 
+from rustorch_core._arguments import integer
 from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
-from rustorch_core._define import Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._define import PUBLIC, Prepared, beside, binary, cast, op, promoted, public_names, unary
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import DTypeError
 
@@ -51,7 +54,13 @@ cosh = unary("cosh", "floating-point", lambda g, x: g * sinh(x), "the hyperbolic
 exp = unary("exp", "floating-point", lambda g, y: g * y, "e to the power of each element")
 expm1 = unary("expm1", "floating-point", lambda g, y: g * (y + 1), "exp(x) - 1, exact near 0")
 floor = unary("floor", "real-valued", _zero, "each element rounded down")
-imag = unary("imag", "complex floating-point", lambda g: g * -1j, "the imaginary part")
+imag = unary(
+    "imag",
+    "complex floating-point",
+    lambda g: g * -1j,
+    "the imaginary part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),  # NumPy's is a view
+)
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
 isnan = unary("isnan", "numeric", None, "whether each element is NaN")
@@ -64,9 +73,15 @@ log10 = unary(
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
-real = unary("real", "numeric", lambda g: g, "the real part")
+real = unary(
+    "real",
+    "numeric",
+    lambda g: g,
+    "the real part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.real(x), copy=True),  # NumPy's is a view, or the array itself
+)
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
-round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
+_round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(
     "sign",
     "numeric",
@@ -85,10 +100,42 @@ tanh = unary("tanh", "floating-point", lambda g, y: g * (1 - y * y), "the hyperb
 trunc = unary("trunc", "real-valued", _zero, "each element rounded toward 0")
 
 
+def round(x: Tensor, /, decimals: int = 0) -> Tensor:
+    """Round each element to the nearest integer, halves to even (Array API: round).
+
+    Arguments:
+        x: tensor of a numeric dtype, any shape.
+        decimals: how many decimal places to keep, as in NumPy; a negative number rounds before the point.
+
+    Returns:
+        a tensor of the shape of `x`.
+
+    Raises:
+        DTypeError: for booleans.
+    """
+    if decimals == 0:
+        return _round(x)
+    check_tensor("round", x)
+    places = 10.0 ** builtins.abs(integer("round", "decimals", decimals))
+    return cast(_round(x * places) / places if decimals > 0 else _round(x / places) * places, x.dtype)
+
+
+round.__module__ = PUBLIC
+round.op = _round.op  # type: ignore[attr-defined]
+_round.op.function = round  # type: ignore[attr-defined]
+setattr(Tensor, "round", round)  # noqa: B010
+
+
 # Two arrays
 
 add = binary(
-    "add", "numeric", (lambda g: g, lambda g: g), "the sum of each pair of elements", operator="add", keeps_dtype=True
+    "add",
+    "numeric",
+    (lambda g: g, lambda g: g),
+    "the sum of each pair of elements",
+    operator="add",
+    has_native_operator=True,
+    keeps_dtype=True,
 )
 atan2 = binary(
     "atan2",
@@ -96,15 +143,19 @@ atan2 = binary(
     (lambda g, x1, x2: g * _ratio(x2, x1 * x1 + x2 * x2), lambda g, x1, x2: -g * _ratio(x1, x1 * x1 + x2 * x2)),
     "the angle in radians of the point (x2, x1)",
 )
-bitwise_and = binary("bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and")
+bitwise_and = binary(
+    "bitwise_and", "integer or boolean", None, "the bitwise AND", operator="and", has_native_operator=True
+)
 bitwise_left_shift = binary(
     "bitwise_left_shift", "integer", None, "x1 shifted left by x2 bits", operator="lshift", domain=(0, 6)
 )
-bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or")
+bitwise_or = binary("bitwise_or", "integer or boolean", None, "the bitwise OR", operator="or", has_native_operator=True)
 bitwise_right_shift = binary(
     "bitwise_right_shift", "integer", None, "x1 shifted right by x2 bits", operator="rshift", domain=(0, 6)
 )
-bitwise_xor = binary("bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor")
+bitwise_xor = binary(
+    "bitwise_xor", "integer or boolean", None, "the bitwise exclusive OR", operator="xor", has_native_operator=True
+)
 copysign = binary(
     "copysign",
     "real floating-point",
@@ -117,6 +168,7 @@ divide = binary(
     (lambda g, x2: g / x2, lambda g, y, x2: -g * y / x2),
     "x1 / x2",
     operator="truediv",
+    has_native_operator=True,
     domain=(0.5, 3.0),
 )
 equal = binary("equal", "all", None, "whether the elements of each pair are equal", operator="eq")
@@ -162,6 +214,7 @@ multiply = binary(
     (lambda g, x2: g * x2, lambda g, x1: g * x1),
     "the product of each pair of elements",
     operator="mul",
+    has_native_operator=True,
     keeps_dtype=True,
 )
 nextafter = binary(
@@ -192,7 +245,15 @@ remainder = binary(
     operator="mod",
     domain=(1.0, 9.0),
 )
-subtract = binary("subtract", "numeric", (lambda g: g, lambda g: -g), "x1 - x2", operator="sub", keeps_dtype=True)
+subtract = binary(
+    "subtract",
+    "numeric",
+    (lambda g: g, lambda g: -g),
+    "x1 - x2",
+    operator="sub",
+    has_native_operator=True,
+    keeps_dtype=True,
+)
 
 
 def _conj(x: Tensor) -> Tensor:

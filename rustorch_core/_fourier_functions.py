@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _data_types
+from rustorch_core._arguments import integer, number, one_of
 from rustorch_core._axes import as_shape, one_axis, some_axes
 from rustorch_core._creation_functions import arange, zeros
 from rustorch_core._define import Prepared, cast, op, public_names
@@ -13,7 +14,7 @@ from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import conj, logical_or, real, where
 from rustorch_core._manipulation_functions import concat, reshape, roll
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError
+from rustorch_core.errors import ArgumentError, AxisError
 
 #: The norms, and of each the one that scales the other direction in its place.
 _OPPOSITE = {"backward": "forward", "ortho": "ortho", "forward": "backward"}
@@ -30,7 +31,7 @@ _ARGUMENTS = """
 def _prepare(name: str, x: Any, n: int | None, axis: int, norm: str, *, to_complex: bool) -> Prepared:
     check_tensor(name, x)
     _check_norm(name, norm)
-    if n is not None and n < 1:
+    if n is not None and (n := integer(name, "n", n)) < 1:
         raise ArgumentError(f"{name}: cannot transform {n} points")
     x = x if _data_types.is_floating(x.dtype) else cast(x, _data_types.Defaults.floating)
     x = cast(x, _data_types.complex_of(x.dtype)) if to_complex else x
@@ -38,8 +39,7 @@ def _prepare(name: str, x: Any, n: int | None, axis: int, norm: str, *, to_compl
 
 
 def _check_norm(name: str, norm: str) -> None:
-    if norm not in _OPPOSITE:
-        raise ArgumentError(f"{name}: norm is one of {', '.join(_OPPOSITE)}, met {norm!r}")
+    one_of(name, "norm", norm, _OPPOSITE)
 
 
 def _fitted(x: Tensor, length: int, axis: int) -> Tensor:
@@ -132,7 +132,7 @@ for _transform in (fft, ifft, rfft, irfft, hfft, ihfft):
 
 
 def _sizes(
-    name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None
+    name: str, x: Any, s: Sequence[int] | None, axes: Sequence[int] | None, *, needs_one: bool = False
 ) -> tuple[list[int | None], list[int]]:
     """How many points along which axes a transform of several has."""
     check_tensor(name, x)
@@ -140,9 +140,11 @@ def _sizes(
     if axes is None:
         chosen = list(range(0 if lengths is None else x.ndim - len(lengths), x.ndim))
     else:
-        chosen = list(some_axes(name, tuple(axes), x.ndim))
+        chosen = list(some_axes(name, axes, x.ndim))
     if lengths is not None and len(lengths) != len(chosen):
         raise ArgumentError(f"{name}: {len(lengths)} lengths were given for {len(chosen)} axes")
+    if needs_one and not chosen:
+        raise AxisError(f"{name}: there is no axis to transform")
     return [None] * len(chosen) if lengths is None else list(lengths), chosen
 
 
@@ -175,7 +177,7 @@ def rfftn(
     x: Tensor, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str = "backward"
 ) -> Tensor:
     """Compute `rfft` along the last of several axes and `fft` along the others (Array API: fft.rfftn)."""
-    lengths, chosen = _sizes("rfftn", x, s, axes)
+    lengths, chosen = _sizes("rfftn", x, s, axes, needs_one=True)
     x = rfft(x, n=lengths[-1], axis=chosen[-1], norm=norm)
     for n, axis in zip(lengths[:-1], chosen[:-1], strict=True):
         x = fft(x, n=n, axis=axis, norm=norm)
@@ -186,7 +188,7 @@ def irfftn(
     x: Tensor, /, *, s: Sequence[int] | None = None, axes: Sequence[int] | None = None, norm: str = "backward"
 ) -> Tensor:
     """Compute the inverse of `rfftn` (Array API: fft.irfftn); arguments as for `fftn`."""
-    lengths, chosen = _sizes("irfftn", x, s, axes)
+    lengths, chosen = _sizes("irfftn", x, s, axes, needs_one=True)
     for n, axis in zip(lengths[:-1], chosen[:-1], strict=True):
         x = ifft(x, n=n, axis=axis, norm=norm)
     return irfft(x, n=lengths[-1], axis=chosen[-1], norm=norm)
@@ -201,20 +203,20 @@ def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None)
         dtype: by default the default floating-point dtype.
         device: by default the default device.
     """
-    if n < 1:
+    if (n := integer("fftfreq", "n", n)) < 1:
         raise ArgumentError(f"fftfreq: cannot transform {n} points")
     dtype = _data_types.Defaults.floating if dtype is None else dtype
     half = (n + 1) // 2
     ahead, behind = (arange(*bounds, dtype=dtype, device=device) for bounds in ((0, half), (-(n // 2), 0)))
-    return concat([ahead, behind]) / (n * d)
+    return concat([ahead, behind]) / (n * number("fftfreq", "d", d))
 
 
 def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
     """Compute the frequencies of the points of `rfft` (Array API: fft.rfftfreq); arguments as for `fftfreq`."""
-    if n < 1:
+    if (n := integer("rfftfreq", "n", n)) < 1:
         raise ArgumentError(f"rfftfreq: cannot transform {n} points")
     dtype = _data_types.Defaults.floating if dtype is None else dtype
-    return arange(0, n // 2 + 1, dtype=dtype, device=device) / (n * d)
+    return arange(0, n // 2 + 1, dtype=dtype, device=device) / (n * number("rfftfreq", "d", d))
 
 
 def fftshift(x: Tensor, /, *, axes: int | Sequence[int] | None = None) -> Tensor:

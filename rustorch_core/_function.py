@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rustorch_core import _anomaly
-from rustorch_core._graph import Node, _node, set_recording
-from rustorch_core._memory import add_detached, is_shared, remember
-from rustorch_core._op import Op, _save
+from rustorch_core._graph import Node, set_recording
+from rustorch_core._memory import add_detached, is_shared, save
+from rustorch_core._op import Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
 
 #: From the gradients that entered at the outputs, by their numbers, to one for each parent of the call's node.
@@ -70,13 +70,13 @@ def record_function(
     """
     recorded = list(outputs)
     if places:
-        call = _node(Function(name), (), outputs[places[0]]._key, tuple(parents), (pull_back,), {}, 0)
+        call = Node(Function(name), (), outputs[places[0]]._key, tuple(parents), (pull_back,))
         if _anomaly.active is not None:
             _anomaly.active.note(call)
         op = _Output(name)
         for index in places:
             recorded[index] = made = _apart(outputs[index])
-            made._node = _node(op, made.shape, made._key, (call,), (), {}, index)
+            made._node = Node(op, made.shape, made._key, (call,), (), {}, index)
     return recorded
 
 
@@ -94,14 +94,11 @@ class Kept:
     __slots__ = ("_node", "_saved")
 
     def __init__(self, tensor: Tensor) -> None:
-        self._saved, self._node = _save(tensor, tensor._node), tensor._node
+        self._saved, self._node = save(tensor), tensor._node
 
     def restored(self) -> Tensor:
         """A tensor with these values at this place; a write into it leaves them as they are."""
-        tensor = tensor_like(Tensor, self._saved.array, self._saved.key)
-        tensor._node = self._node
-        remember(tensor, self._saved)
-        return tensor
+        return restored(self._saved, self._node)
 
     def put_back(self, tensor: Tensor) -> None:
         """Give a tensor these values again, whatever was written into its memory."""

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from rustorch_core._arguments import flag
 from rustorch_core._data_types import is_floating
+from rustorch_core._memory import stand_alone
 from rustorch_core.errors import DTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     from rustorch_core._op import Op
     from rustorch_core._tensor import Tensor
 
-_order = count()
+#: Numbers the recorded calls, so that a walk can meet the latest first.
+order = count()
+_NO_ATTRIBUTES: Mapping[str, Any] = {}
 
 
 class _Recording(threading.local):
@@ -62,23 +66,6 @@ class set_recording:
         return wrapped
 
 
-#: Stands in a saved output for the node that saves it.
-ITSELF = object()
-#: Stands among what a rule keeps for the number of the output that the node belongs to.
-INDEX = object()
-
-
-class Saved:
-    """The values of a tensor that a rule will ask for, as they were when they were used."""
-
-    __slots__ = ("__weakref__", "array", "key", "node")
-
-    def __init__(self, array: Any, key: DispatchKey, node: Any) -> None:
-        self.array = array
-        self.key = key
-        self.node = node
-
-
 class Node:
     """One recorded call: the op, the nodes of its inputs, and what its rules keep. A leaf has no op.
 
@@ -100,15 +87,25 @@ class Node:
         "shape",
     )
 
-    def __init__(self, op: Op | None, shape: tuple[int, ...], key: DispatchKey) -> None:
+    def __init__(
+        self,
+        op: Op | None,
+        shape: tuple[int, ...],
+        key: DispatchKey,
+        parents: tuple[Node | None, ...] = (),
+        saved: Any = (),
+        attributes: Mapping[str, Any] = _NO_ATTRIBUTES,
+        index: int = 0,
+    ) -> None:
         self.op = op
         self.shape = shape
         self.key = key
-        self.order = next(_order)
-        self.parents: tuple[Node | None, ...] = ()
-        self.saved: tuple[tuple[Any, ...] | None, ...] | None = ()
-        self.attributes: Mapping[str, Any] = {}
-        self.index = 0
+        self.order = next(order)
+        self.parents = parents
+        #: For each parent what the rule for it keeps, or None; nothing once the walk has passed.
+        self.saved: Any = saved
+        self.attributes = attributes
+        self.index = index
         #: The tensor whose `.grad` the gradient goes to: a leaf, or one that was told to retain it.
         self.receiver: weakref.ref[Tensor] | None = None
         self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
@@ -119,7 +116,7 @@ class Node:
 
 def now() -> int:
     """A number between those of the nodes that there are and of all that come later."""
-    return next(_order)
+    return next(order)
 
 
 def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
@@ -138,14 +135,17 @@ def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
 def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
     """Give a tensor a leaf node, or take it away."""
     node = tensor._node
-    if not requires_grad:
+    if not flag("requires_grad_", "requires_grad", requires_grad):
         if node is not None and node.op is not None:
             raise GradientError("requires_grad_(False) on a computed tensor; use .detach()")
+        if node is not None:
+            stand_alone(tensor)
         tensor._node = None
         return
     if not is_floating(tensor.dtype):
         raise DTypeError(f"requires_grad_: {tensor.dtype} has no gradient; only floating-point tensors do")
     if node is None:
+        stand_alone(tensor)
         node = Node(None, tensor.shape, tensor._key)
         node.receiver = weakref.ref(tensor)
         tensor._node = node
@@ -160,37 +160,19 @@ def move(tensor: Tensor, node: Node | None) -> None:
 
 def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Any) -> None:
     """Add a node for each output of a call that has a gradient."""
-    outputs = output if isinstance(output, tuple) else (output,)
-    if not any(is_floating(part._key.dtype) for part in outputs):
-        return
     parents = tuple([None if x is None else x._node for x in inputs])
-    saved = tuple(
-        [
-            None if parent is None else op.keep(position, inputs, attributes, output)
-            for position, parent in enumerate(parents)
-        ]
-    )
-    for index, part in enumerate(outputs):
-        if is_floating(part._key.dtype):
-            part._node = _node(op, part.shape, part._key, parents, saved, attributes, index)
+    if not isinstance(output, tuple):
+        key = output._key
+        if key.is_floating:
+            saved = op.keep(parents, inputs, attributes, output)
+            output._node = Node(op, tuple(output._array.shape), key, parents, saved, attributes)
+    elif any(part._key.is_floating for part in output):
+        saved = op.keep(parents, inputs, attributes, output)
+        for index, part in enumerate(output):
+            if part._key.is_floating:
+                part._node = Node(op, part.shape, part._key, parents, saved, attributes, index)
 
 
-def sibling(node: Node, saved: Saved) -> Node:
-    """The node of another output of the same call, of which this node saved the values."""
-    assert node.op is not None
-    shape = tuple(saved.array.shape)
-    return _node(node.op, shape, saved.key, node.parents, node.saved, node.attributes, saved.node)
-
-
-def _node(
-    op: Op,
-    shape: tuple[int, ...],
-    key: DispatchKey,
-    parents: tuple[Node | None, ...],
-    saved: Any,
-    attributes: Mapping[str, Any],
-    index: int,
-) -> Node:
-    node = Node(op, shape, key)
-    node.parents, node.saved, node.attributes, node.index = parents, saved, attributes, index
-    return node
+def sibling(node: Node, index: int, shape: tuple[int, ...], key: DispatchKey) -> Node:
+    """The node of another output of the same call."""
+    return node if index == node.index else Node(node.op, shape, key, node.parents, node.saved, node.attributes, index)

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy
 
+from rustorch_core import _dispatch, _graph, _native_indexing
 from rustorch_core._axes import one_axis
 from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import Prepared, attach, op, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._manipulation_functions import broadcast_to, reshape
-from rustorch_core._tensor import Tensor, same_device
+from rustorch_core._memory import add_view
+from rustorch_core._native_indexing import is_basic
+from rustorch_core._op import Op
+from rustorch_core._tensor import Tensor, same_device, wrap
 from rustorch_core.errors import IndexingError, OperandError, ShapeError
 
 
@@ -23,7 +27,11 @@ def _native_key(key: Any, x: Tensor) -> Any:
         IndexingError: for what cannot index.
         DeviceMismatchError: for an index on another device.
     """
-    parts = tuple([_native_part(each, x) for each in (key if isinstance(key, tuple) else (key,))])
+    parts = key if isinstance(key, tuple) else (key,)
+    plain = _plain_key(parts, x._array.shape)
+    if plain is not None:
+        return plain
+    parts = tuple([_native_part(each, x) for each in parts])
     named = 0
     for part in parts:
         if part is Ellipsis:
@@ -32,20 +40,41 @@ def _native_key(key: Any, x: Tensor) -> Any:
     return parts if named >= x.ndim else (*parts, Ellipsis)
 
 
+def _plain_key(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...] | None:
+    """A key that is native as it is, made of nothing but Python's own integers, slices, `...` and None; else None."""
+    left_out = len(shape)
+    for part in parts:
+        kind = type(part)
+        if kind is int:
+            left_out -= 1
+        elif kind is slice:
+            if not (type(part.start) in _ENDS and type(part.stop) in _ENDS and type(part.step) in _ENDS):
+                return None
+            left_out -= 1
+        elif part is Ellipsis:
+            left_out = 0
+        elif part is not None:
+            return None
+    return (*parts, Ellipsis) if left_out > 0 and Ellipsis not in parts else parts
+
+
+_ENDS = (int, type(None))
+
+
 def _native_bool(x: Tensor) -> Any:
     return x._key.device.key(bool_).native_dtype
 
 
 def _native_part(part: Any, x: Tensor) -> Any:
-    if part is None or part is Ellipsis or type(part) is int:
+    if part is None or part is Ellipsis:
         return part
     if isinstance(part, slice):
         return slice(*[None if each is None else operator.index(each) for each in (part.start, part.stop, part.step)])
     device = x._key.device
-    if isinstance(part, (list, bool, numpy.ndarray, numpy.bool_)):
+    if isinstance(part, (list, tuple, range, bool, numpy.ndarray, numpy.bool_)):
         from rustorch_core._creation_functions import asarray
 
-        part = asarray(part, dtype="int64" if isinstance(part, list) and not part else None, device=device)
+        part = asarray(part, dtype="int64" if isinstance(part, (list, tuple)) and not part else None, device=device)
     if isinstance(part, Tensor):
         if part.dtype not in CATEGORIES["integer or boolean"]:
             raise IndexingError(f"index: a tensor of {part.dtype} cannot index; only integer and boolean ones can")
@@ -59,16 +88,11 @@ def _native_part(part: Any, x: Tensor) -> Any:
         ) from None
 
 
-def _is_basic(key: tuple[Any, ...]) -> bool:
-    """Whether a key is made of integers, slices, `...` and None alone, so that it gives a view."""
-    return all(each is None or each is Ellipsis or isinstance(each, (int, slice)) for each in key)
-
-
 @op(
     "getitem_advanced",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
-    native=lambda xp, x, key: x[key],
+    native=_native_indexing.copied,
     selects=True,
     method=False,
 )
@@ -80,7 +104,7 @@ def _get(x: Tensor, /, key: Any) -> Prepared:
     "getitem",
     "all",
     lambda g, x_shape, key: _scatter(g, x_shape, key),
-    native=lambda xp, x, key: x[key],
+    native=_native_indexing.get,
     selects=True,
     is_view=True,
     method=False,
@@ -90,47 +114,46 @@ def _view(x: Tensor, /, key: Any) -> Prepared:
 
 
 def _getitem(x: Tensor, key: Any) -> Tensor:
-    """`x[key]`: a view for integers, slices, `...` and None; a copy for tensors, lists and arrays."""
+    """`x[key]`: a view for integers, slices, `...` and None; a copy for an element, for tensors, lists and arrays."""
+    own = x._key
+    if x._node is None and own.device.shares_host_memory and _dispatch.watchers is None and _graph._state.on:
+        parts = _plain_key(key if type(key) is tuple else (key,), x._array.shape)
+        if parts is not None:
+            try:
+                array = x._array[parts]
+            except (IndexError, ValueError):
+                pass  # explained below
+            else:
+                made = wrap(array, own.device)
+                if made._array is array:
+                    add_view(x, made, _VIEW, {"key": parts})
+                return made
     native = _native_key(key, x)
-    if _is_basic(native):
-        return _view(x, native)
-    return _get(x, native if x._node is None else _kept_key(x, native))
+    if not is_basic(native):
+        return _get(x, native if x._node is None else _kept_key(x, native))
+    if len(native) == len(x._array.shape) and all(type(part) is int for part in native):
+        return _get(x, native)
+    return _view(x, native)
+
+
+_VIEW: Op = _view.op  # type: ignore[attr-defined]
 
 
 def _kept_key(x: Tensor, key: tuple[Any, ...]) -> tuple[Any, ...]:
     """A key for the graph to keep: copies of its arrays, so that a later write into an index changes no gradient."""
     copy = x._key.namespace.asarray
-    return tuple([part if _is_basic((part,)) else copy(part, copy=True) for part in key])
+    return tuple([part if is_basic((part,)) else copy(part, copy=True) for part in key])
 
 
 @op(
     "scatter",
-    "all",
+    "numeric",
     lambda g, key: _get(g, key),
-    native=lambda xp, g, shape, key: _native_scatter(xp, g, shape, key),
+    native=_native_indexing.scattered,
     method=False,
 )
 def _scatter(g: Tensor, /, shape: tuple[int, ...], key: Any) -> Prepared:
     return (g,), {"shape": shape, "key": key}
-
-
-def _native_scatter(xp: Any, g: Any, shape: tuple[int, ...], key: Any) -> Any:
-    """Zeros of a shape with `g` added at the key, in which places may repeat."""
-    result = xp.zeros(shape, dtype=g.dtype)
-    if _is_basic(key):
-        places = tuple(part for part in key if part is not None)
-        result[places] = xp.reshape(g, result[places].shape)
-    elif hasattr(xp, "index_add"):
-        xp.index_add(result, key, g)
-    else:
-        # The standard cannot add to repeated places: number the places, and let a one-hot product add them up.
-        size = 1
-        for length in shape:
-            size *= length
-        places = xp.reshape(xp.reshape(xp.arange(size), shape)[key], (-1,))
-        chosen = xp.astype(xp.expand_dims(xp.arange(size), axis=1) == xp.expand_dims(places, axis=0), g.dtype)
-        result = xp.reshape(chosen @ xp.reshape(g, (-1,)), shape)
-    return result
 
 
 attach("__getitem__", _getitem)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from rustorch_core._arguments import integer, number, one_of
 from rustorch_core._axes import broadcast_shapes, one_axis
 from rustorch_core._creation_functions import arange, eye, tril, zeros_like
 from rustorch_core._data_types import CATEGORIES, Defaults, is_floating
@@ -121,8 +122,7 @@ def qr(x: Tensor, /, *, mode: str = "reduced") -> QRResult:
         x: tensor of shape (..., M, N).
         mode: "reduced" for Q of shape (..., M, min(M, N)), "complete" for (..., M, M).
     """
-    if mode not in ("reduced", "complete"):
-        raise ArgumentError(f"qr: mode is 'reduced' or 'complete', met {mode!r}")
+    one_of("qr", "mode", mode, ("reduced", "complete"))
     return QRResult(*_qr(_matrices("qr", x), mode=mode))
 
 
@@ -286,7 +286,7 @@ def _cutoff(s: Tensor, shape: tuple[int, ...], rtol: float | Tensor | None) -> T
 
     part: Any = finfo(s.dtype).eps * (shape[-1] if shape[-1] > shape[-2] else shape[-2]) if rtol is None else rtol
     largest = max(s, axis=-1, keepdims=True) if s.shape[-1] else s
-    return largest * (expand_dims(part, axis=-1) if isinstance(part, Tensor) else part)
+    return largest * (expand_dims(part, axis=-1) if isinstance(part, Tensor) else number("linalg", "rtol", part))
 
 
 def matrix_power(x: Tensor, n: int, /) -> Tensor:
@@ -294,6 +294,7 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     check_tensor("matrix_power", x)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ShapeError(f"matrix_power: expected square matrices, met shape {x.shape}")
+    n = integer("matrix_power", "n", n)
     if n == 0:
         return broadcast_to(eye(x.shape[-1], dtype=x.dtype, device=x.device), x.shape) + x * 0
     base, n = (inv(x), -n) if n < 0 else (x, n)
@@ -309,9 +310,16 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
 # Norms, diagonals, products
 
 
-@op("linalg.diagonal", "all", lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset), selects=True)
+@op(
+    "linalg.diagonal",
+    "all",
+    lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
+    native=lambda xp, x, offset: xp.linalg.diagonal(x, offset=offset),
+    is_view=True,
+    selects=True,
+)
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
-    """Take the diagonals of matrices (Array API: linalg.diagonal).
+    """Take the diagonals of matrices, a view that cannot be written, as in NumPy (Array API: linalg.diagonal).
 
     Arguments:
         x: tensor of shape (..., M, N).
@@ -379,6 +387,7 @@ def vector_norm(
     if not isinstance(x, Tensor):
         raise OperandError(f"vector_norm: expected a tensor, met {type(x).__name__}")
     magnitude = abs(x if is_floating(x.dtype) else cast(x, Defaults.floating))
+    ord = number("vector_norm", "ord", ord)
     if ord == math.inf:
         return max(magnitude, axis=axis, keepdims=keepdims)
     if ord == -math.inf:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rustorch_core import _dispatch
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
 from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj
 from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, ShapeError
+from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 
 @op(
@@ -44,7 +45,8 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
         >>> rt.ones((2, 3)) @ rt.ones(3)
         tensor([3., 3.], dtype=float32)
     """
-    x1, x2 = promoted("matmul", x1, x2)
+    if type(x1) is not Tensor or type(x2) is not Tensor or x1._key is not x2._key:
+        x1, x2 = promoted("matmul", x1, x2)
     first, second = x1.shape, x2.shape
     if not first or not second:
         raise ShapeError(f"matmul: shapes {first} and {second} met; a tensor without axes is no matrix, use * instead")
@@ -56,7 +58,8 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     if len(first) > 1 and len(second) > 1:
         if first[:-2] != second[:-2]:
             broadcast_shapes(first[:-2], second[:-2])
-        return _matmul(x1, x2)
+        product: Tensor = _dispatch.call(_matmul.op, (x1, x2), {})  # type: ignore[attr-defined]
+        return product
     rows = expand_dims(x1, axis=0) if len(first) == 1 else x1
     columns = expand_dims(x2, axis=1) if len(second) == 1 else x2
     return squeeze(_matmul(rows, columns), axis=(-2,) * (len(first) == 1) + (-1,) * (len(second) == 1))
@@ -75,16 +78,8 @@ def _matmul_operator(x1: Any, x2: Any) -> Any:
     return matmul(x1, x2)
 
 
-def _matmul_in_place(x: Tensor, other: Any) -> Any:
-    from rustorch_core._mutation import overwrite
-
-    value = _matmul_operator(x, other)
-    return value if value is NotImplemented else overwrite(x, value)
-
-
 attach("__matmul__", _matmul_operator)
 attach("__rmatmul__", lambda x, other: _matmul_operator(other, x))
-attach("__imatmul__", _matmul_in_place)
 attach("matmul", matmul)
 
 
@@ -122,8 +117,10 @@ def tensordot(x1: Tensor, x2: Tensor, /, *, axes: int | Sequence[Sequence[int]] 
         if not 0 <= axes <= min(x1.ndim, x2.ndim):
             raise ArgumentError(f"tensordot: cannot contract {axes} axes of shapes {x1.shape} and {x2.shape}")
         first, second = tuple(range(x1.ndim - axes, x1.ndim)), tuple(range(axes))
+    elif isinstance(axes, (tuple, list)) and len(axes) == 2 and None not in axes:
+        first, second = (some_axes("tensordot", each, x.ndim) for each, x in zip(axes, (x1, x2), strict=True))
     else:
-        first, second = (some_axes("tensordot", tuple(each), x.ndim) for each, x in zip(axes, (x1, x2), strict=True))
+        raise OperandError(f"tensordot: axes is an integer or a pair of sequences of integers, met {axes!r}")
     if [x1.shape[i] for i in first] != [x2.shape[i] for i in second]:
         raise ShapeError(f"tensordot: shapes {x1.shape} and {x2.shape} do not fit along axes {first} and {second}")
     free1, free2 = ([i for i in range(x.ndim) if i not in gone] for x, gone in ((x1, first), (x2, second)))

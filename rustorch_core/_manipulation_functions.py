@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import ArgumentError, AxisError, OperandError, ShapeError
 
 
-@op("reshape", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True, method=False)
+@op("reshape", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True, may_copy=True, method=False)
 def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Prepared:
     """Give the elements another shape, in row-major order (Array API: reshape).
 
@@ -26,7 +27,7 @@ def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Prepared:
         ShapeError: where the numbers of elements differ.
         ArgumentError: where `copy=False` and the memory does not allow it.
     """
-    return (x,), {"shape": resolved_shape("reshape", shape, x.size), "copy": copy}
+    return (x,), {"shape": resolved_shape("reshape", shape, math.prod(x._array.shape)), "copy": copy}
 
 
 @op("permute_dims", "all", lambda g, axes: permute_dims(g, _inverse(axes)), is_view=True)
@@ -95,7 +96,7 @@ def broadcast_arrays(*arrays: Tensor) -> tuple[Tensor, ...]:
     for x in arrays:
         check_tensor("broadcast_arrays", x)
     shape = _axes.broadcast_shapes(*[x.shape for x in arrays])
-    return tuple(broadcast_to(x, shape) for x in arrays)
+    return tuple(x if x.shape == shape else broadcast_to(x, shape) for x in arrays)
 
 
 @op("expand_dims", "all", lambda g, x_shape: reshape(g, x_shape), is_view=True)
@@ -292,8 +293,7 @@ def tile(x: Tensor, repetitions: Any, /) -> Tensor:
     shape = (1,) * (ndim - x.ndim) + x.shape
     spread = reshape(x, tuple(n for length in shape for n in (1, length)))
     filled = broadcast_to(spread, tuple(n for pair in zip(times, shape, strict=True) for n in pair))
-    tiled = reshape(filled, tuple(count * length for count, length in zip(times, shape, strict=True)))
-    return tiled.clone() if all(count == 1 for count in times) else tiled
+    return reshape(filled.clone(), tuple(count * length for count, length in zip(times, shape, strict=True)))
 
 
 def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
@@ -301,6 +301,33 @@ def _method_reshape(x: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     return reshape(x, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
+def _method_view(x: Tensor, *shape: Any) -> Tensor:
+    """Give the elements another shape without a copy, or read the parts of complex numbers as real ones side by side.
+
+    Arguments:
+        x: any tensor.
+        shape: the lengths (PyTorch: view); or a dtype, the complex or the real one of its kind (NumPy: view).
+
+    Raises:
+        ArgumentError: where the memory does not allow the shape, and for another dtype.
+    """
+    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
+        return _in_parts(x, _data_types.as_dtype(shape[0]))
+    return reshape(x, shape[0] if len(shape) == 1 else shape, copy=False)
+
+
+def _in_parts(x: Tensor, dtype: _data_types.DType) -> Tensor:
+    """The last axis of complex numbers as one of their real and imaginary parts in turn, or the other way."""
+    if dtype is x.dtype:
+        return x[...]
+    if x.ndim and dtype is _data_types.real_of(x.dtype):
+        return reshape(stack([x.real, x.imag], axis=-1), (*x.shape[:-1], 2 * x.shape[-1]))
+    if x.ndim and x.dtype is _data_types.real_of(dtype) and x.shape[-1] % 2 == 0:
+        return x[..., ::2] + 1j * x[..., 1::2]
+    raise ArgumentError(f"view: {x.dtype} of shape {x.shape} as {dtype} met; use astype to convert the values")
+
+
+attach("view", _method_view)
 attach("reshape", _method_reshape)
 attach("moveaxis", moveaxis)
 attach("unstack", unstack)

@@ -3,133 +3,263 @@
 What a backward pass keeps is kept as it was: before memory is written, whatever the graph saved of it is replaced by a
 copy. Nothing is copied when nothing was saved.
 
-The views of a tensor know the way from it to them, a path of view ops, so that after a recorded write each can be
-derived anew from what was written into.
+A view knows its place: which tensor it was taken of, and by which op. So after a recorded write each view can be
+derived anew from what was written into, and on a device whose arrays cannot be written after every write.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy
 
 if TYPE_CHECKING:
     from rustorch_core._devices import DispatchKey
-    from rustorch_core._graph import Node, Saved
+    from rustorch_core._graph import Node
     from rustorch_core._op import Op
     from rustorch_core._tensor import Tensor
 
+T = TypeVar("T")
+
+#: The family that a tensor belongs to; for a view the place of what it is a view of, and the op and attributes of it.
+Place = tuple["Family", "Place | None", "Op | None", Mapping[str, Any]]
 #: Ops with their attributes, from a base to a view of it.
 Path = tuple[tuple["Op", Mapping[str, Any]], ...]
 
 
-class Buffer:
-    """One piece of memory: what the graph saved of it, and the memory records of all who hold it."""
+class _Living(Generic[T]):
+    """Weak references to those who live, swept of the others each time their number has doubled."""
 
-    __slots__ = ("holders", "savers")
+    __slots__ = ("limit", "references")
 
     def __init__(self) -> None:
-        self.savers: set[weakref.ref[Saved]] = set()
-        self.holders: set[weakref.ref[Memory]] = set()
+        self.references: list[weakref.ref[T]] = []
+        self.limit = 8
+
+    def add(self, reference: weakref.ref[T]) -> None:
+        references = self.references
+        references.append(reference)
+        if len(references) > self.limit:
+            references[:] = [each for each in references if each() is not None]
+            self.limit = 2 * len(references) + 8
+
+    def __bool__(self) -> bool:
+        return any(each() is not None for each in self.references)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([thing for each in self.references if (thing := each()) is not None])
 
 
-class Memory:
-    """A base and its views: tensors that share a buffer, and whose place in the graph changes together.
+class Saved:
+    """The values of a tensor that a rule will ask for, as they were when they were used."""
 
-    Arguments:
-        buffer: the buffer, where another base has it already; a detached tensor is a base of its own.
+    __slots__ = ("__weakref__", "array", "key")
+
+    def __init__(self, array: Any, key: DispatchKey) -> None:
+        self.array = array
+        self.key = key
+
+
+class _Exported:
+    """Stands between memory and the arrays that strangers see it by: it lives as long as any of them."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "array")
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
+
+
+class Buffer:
+    """One piece of memory that several see: what the graph saved of it, and the families of tensors on it."""
+
+    __slots__ = ("exports", "families", "root", "saved")
+
+    def __init__(self, root: Tensor) -> None:
+        self.root = root._array
+        self.families: _Living[Family] = _Living()
+        self.saved: _Living[Saved] = _Living()
+        self.exports: _Living[_Exported] = _Living()
+        if root._saved is not None:
+            self.saved.add(root._saved)
+
+
+class Family:
+    """A base and its views: tensors on one buffer whose place in the graph changes together.
+
+    The base's array and node outlive it, for the sake of its views. Its origin is the place of what it was detached
+    from.
     """
 
-    __slots__ = ("__weakref__", "array", "base", "buffer", "key", "node", "views")
+    __slots__ = ("__weakref__", "array", "base", "buffer", "key", "last_node", "origin", "views")
 
-    array: Any
-    key: DispatchKey
-    node: Node | None
-
-    def __init__(self, buffer: Buffer | None = None) -> None:
-        self.buffer = Buffer() if buffer is None else buffer
-        self.buffer.holders.add(weakref.ref(self, self.buffer.holders.discard))
-        self.base: weakref.ref[Tensor] | None = None
-        self.views: dict[int, tuple[weakref.ref[Tensor], Path]] = {}
-
-    def settle(self, base: Tensor) -> None:
-        """Note whose views these are; its array and node outlive it, for the sake of its views."""
-        self.base = weakref.ref(base)
-        self.array, self.key, self.node = base._array, base._key, base._node
-
-    def path_to(self, tensor: Tensor) -> Path:
-        """The way from the base to a view; none to the base itself."""
-        return self.views[id(tensor)][1] if id(tensor) in self.views else ()
-
-    def add(self, view: Tensor, path: Path) -> None:
-        """Note a view, and forget it when it goes."""
-        views, place = self.views, id(view)
-        views[place] = (weakref.ref(view, lambda _: views.pop(place, None)), path)
+    def __init__(self, base: Tensor, buffer: Buffer, origin: Place | None = None) -> None:
+        self.base: Callable[[], Tensor | None] = weakref.ref(base)
+        self.array, self.key, self.last_node = base._array, base._key, base._node
+        self.buffer = buffer
+        self.origin = origin
+        self.views: _Living[Tensor] = _Living()
+        buffer.families.add(weakref.ref(self))
 
     @property
-    def base_node(self) -> Node | None:
-        """The node of the base as it is now, or was when it went."""
-        base = self.base() if self.base is not None else None
+    def node(self) -> Node | None:
+        """The node of the base as it is now, or was when it was last looked at."""
+        base = self.base()
         if base is not None:
-            self.node = base._node
-        return self.node
+            self.last_node = base._node
+        return self.last_node
+
+    def members(self) -> list[Tensor]:
+        """The base and the views that live, without those that have left."""
+        everybody = (self.base(), *self.views)
+        return [each for each in everybody if each is not None and each._place is not None and each._place[0] is self]
 
 
-def memory_of(tensor: Tensor) -> Memory:
-    """The tensor's memory record, made at first need."""
-    try:
-        return tensor._memory
-    except AttributeError:
-        tensor._memory = Memory()
-        return tensor._memory
+def place_of(tensor: Tensor) -> Place:
+    """Where a tensor stands among those that share its memory; the first on it where none is known."""
+    place = tensor._place
+    if place is None:
+        place = tensor._place = (Family(tensor, Buffer(tensor)), None, None, {})
+    return place
 
 
-def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> Tensor:
-    """Note that one tensor is a view of another by a view op; returns the view.
+def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> None:
+    """Note that one tensor is a view of another, by an op."""
+    place = owner._place or place_of(owner)
+    family = place[0]
+    if op.may_copy:
+        attributes = {**attributes, "copy": None}  # what is derived anew, or a gradient that follows, may lie otherwise
+    view._place = (family, place, op, attributes)
+    family.views.add(weakref.ref(view))
 
-    An op such as reshape copies where it must; what it then returned is no view, and stands alone.
+
+def add_detached(
+    owner: Tensor, view: Tensor, op: Op | None = None, attributes: Mapping[str, Any] | None = None
+) -> Tensor:
+    """Note that one tensor shares another's memory, as a view by an op if there is one, but not its gradient.
+
+    Returns:
+        the view.
     """
-    if view._key.device.shares_host_memory and not numpy.may_share_memory(owner._array, view._array):
-        return view
-    memory = memory_of(owner)
-    if memory.base is None:
-        memory.settle(owner)
-    view._memory = memory
-    memory.add(view, (*memory.path_to(owner), (op, attributes)))
+    place = place_of(owner)
+    origin = place if op is None else (place[0], place, op, attributes or {})
+    view._place = (Family(view, place[0].buffer, origin), None, None, {})
     return view
 
 
-def add_detached(owner: Tensor, view: Tensor) -> Tensor:
-    """Note that a tensor shares another's memory, but not its gradient; returns it."""
-    view._memory = Memory(memory_of(owner).buffer)
-    return view
+def stand_alone(tensor: Tensor) -> None:
+    """Make a tensor a base of its own: its views, and what it is a view of, share its memory but no gradient."""
+    place = tensor._place
+    if place is None:
+        return
+    family = place[0]
+    if place[2] is None:
+        family.last_node, family.base = tensor._node, lambda: None
+    origin = family.origin if place[2] is None else place
+    tensor._place = (Family(tensor, family.buffer, origin), None, None, {})
+
+
+def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
+    """Whether what a view op that may copy, such as reshape, returned is a view."""
+    device = owner._key.device
+    if device.shares_host_memory:
+        base = view._array.base
+        return base is not None and (base is owner._array or base is owner._array.base)
+    try:
+        if device.is_writable:
+            follow(device.namespace, owner._array, ((op, {**attributes, "copy": False}),))
+        else:
+            # What NumPy would do, asked of an array of the root's shape that holds nothing.
+            place = place_of(owner)
+            empty = numpy.empty(place[0].buffer.root.shape, dtype="b")
+            follow(numpy, empty, (*path_from_root(place), (op, {**attributes, "copy": False})))
+    except (ValueError, TypeError, NotImplementedError):
+        return False
+    return True
+
+
+def path_in_family(place: Place | None) -> Path:
+    """The way from a family's base to one of its views; none to the base itself."""
+    steps: list[tuple[Op, Mapping[str, Any]]] = []
+    while place is not None and place[2] is not None:
+        steps.append((place[2], place[3]))
+        place = place[1]
+    return tuple(reversed(steps))
+
+
+def path_from_root(place: Place | None) -> Path:
+    """The way from the first tensor on a buffer to another on it."""
+    path: Path = ()
+    while place is not None:
+        path = path_in_family(place) + path
+        place = place[0].origin
+    return path
+
+
+def follow(xp: Any, array: Any, path: Path) -> Any:
+    """The native view at the end of a path."""
+    for op, attributes in path:
+        array = op.native(xp, array, **attributes) if op.native else getattr(xp, op.name)(array, **attributes)
+    return array
 
 
 def is_shared(tensor: Tensor) -> bool:
-    """Whether another living tensor shares the memory."""
-    memory = getattr(tensor, "_memory", None)
-    if memory is None:
+    """Whether anybody else sees a tensor's memory: another living tensor, or a stranger."""
+    if tensor._place is None:
         return False
-    others = [memory.base, *(reference for reference, _ in memory.views.values())] if memory.base is not None else []
-    return len(memory.buffer.holders) > 1 or any(each() is not None and each() is not tensor for each in others)
+    buffer = tensor._place[0].buffer
+    others = (each is not tensor for family in buffer.families for each in family.members())
+    return any(others) or bool(buffer.exports)
 
 
-def remember(tensor: Tensor, saved: Saved) -> None:
-    """Note that the graph keeps a tensor's values; forgotten by itself when the graph lets go of them."""
-    savers = memory_of(tensor).buffer.savers
-    savers.add(weakref.ref(saved, savers.discard))
+def save(tensor: Tensor) -> Saved:
+    """A tensor's values for the graph to keep as they are now: the same object until the memory is written."""
+    reference = tensor._saved
+    if reference is not None:
+        saved = reference()
+        if saved is not None and saved.array is tensor._array:
+            return saved
+    saved = Saved(tensor._array, tensor._key)
+    if tensor._place is not None:
+        buffer = tensor._place[0].buffer
+        if buffer.exports:  # a stranger's write cannot be noticed
+            saved.array = _copy(saved)
+            return saved
+        buffer.saved.add(weakref.ref(saved))
+    tensor._saved = weakref.ref(saved)
+    return saved
 
 
 def before_write(tensor: Tensor) -> None:
     """Give the graph its own copy of what it saved of this memory."""
-    try:
-        savers = tensor._memory.buffer.savers
-    except AttributeError:
-        return
-    for reference in list(savers):
-        saved = reference()
-        if saved is not None:
-            saved.array = tensor._key.namespace.asarray(saved.array, copy=True)
-    savers.clear()
+    if tensor._place is not None:
+        buffer = tensor._place[0].buffer
+        living = list(buffer.saved)
+        buffer.saved = _Living()
+    else:
+        living = [] if tensor._saved is None or (saved := tensor._saved()) is None else [saved]
+    tensor._saved = None
+    if tensor._key.device.is_writable:  # else what was saved stays as it is
+        for saved in living:
+            saved.array = _copy(saved)
+
+
+def _copy(saved: Saved) -> Any:
+    return saved.key.namespace.asarray(saved.array, copy=True)
+
+
+def exported(tensor: Tensor) -> Any:
+    """The native array for a stranger, who may write through it for as long as anything holds it.
+
+    The graph takes its own copy of what it has saved, and, while the stranger holds on, of what it saves later.
+    """
+    before_write(tensor)
+    array = tensor._array
+    if not tensor._key.device.shares_host_memory:
+        return array
+    between = _Exported(array)
+    place_of(tensor)[0].buffer.exports.add(weakref.ref(between))
+    outside = numpy.asarray(between)
+    return outside if outside.dtype == array.dtype else outside.view(array.dtype)  # bfloat16 has no name there

@@ -6,18 +6,25 @@ gradient is that of the same program written without mutation.
 
 from __future__ import annotations
 
+import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
-from rustorch_core import _dispatch, _graph
+from rustorch_core import _dispatch, _graph, _linear_algebra_functions, _memory, _native_indexing
 from rustorch_core._creation_functions import arange, asarray, zeros
-from rustorch_core._data_types import CATEGORIES
-from rustorch_core._define import Prepared, attach, beside, cast, op
+from rustorch_core._data_types import CATEGORIES, KINDS, DType
+from rustorch_core._define import COMPARISONS, Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
-from rustorch_core._indexing_functions import _get, _is_basic, _kept_key, _native_key
+from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
+from rustorch_core._native_indexing import is_basic
+from rustorch_core._op import REGISTRY, Op
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
+
+_BROADCAST: Op = broadcast_to.op  # type: ignore[attr-defined]
 
 
 def _follow(x: Tensor, path: Path) -> Tensor:
@@ -27,18 +34,11 @@ def _follow(x: Tensor, path: Path) -> Tensor:
     return x
 
 
-def _follow_natively(xp: Any, array: Any, path: Path) -> Any:
-    for step, attributes in path:
-        function = step.native or getattr(xp, step.name)
-        array = function(xp, array, **attributes) if step.native else function(array, **attributes)
-    return array
-
-
 @op(
     "erase",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    native=lambda xp, x, path, key: _write_natively(xp, xp.asarray(x, copy=True), 0, path, key),
+    native=lambda xp, x, path, key: _written(xp, xp.asarray(x, copy=True), xp.zeros((), dtype=x.dtype), path, key),
     selects=True,
     method=False,
 )
@@ -50,18 +50,29 @@ def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
     "setitem",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    lambda g, path, key: _last_written(_follow(g, path), key),
-    native=lambda xp, x, value, path, key: _write_natively(xp, x, value, path, key),
+    lambda g, x_shape, path, key: _with_axes(_last_written(_follow(g, path), key), x_shape),
+    native=lambda xp, x, value, path, key, in_place: _write_natively(xp, x, value, path, key, in_place),
     selects=True,
     method=False,
 )
 def _set(x: Tensor, /, value: Tensor, path: Path, key: Any) -> Prepared:
-    return (x, value), {"path": path, "key": key}
+    return (x, value), {"path": path, "key": key, "in_place": x._key.device.is_writable}
 
 
-def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> Any:
+def _written(xp: Any, array: Any, value: Any, path: Path, key: Any) -> Any:
+    """A new array: this one with a value at the end of a path, at a key."""
+    if not path:
+        return _native_indexing.written(xp, array, key, value)
+    numbers = xp.reshape(xp.arange(math.prod(array.shape)), array.shape)
+    places = _native_indexing.get(xp, _memory.follow(xp, numbers, path), key)
+    return _native_indexing.put(xp, array, places, value)
+
+
+def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any, in_place: bool) -> Any:
+    if not in_place:
+        return _written(xp, array, value, path, key)
     try:
-        _follow_natively(xp, array, path)[key] = value
+        _native_indexing.write(xp, _memory.follow(xp, array, path), key, value)
     except ValueError as error:
         if "read-only" in str(error):
             raise ArgumentError(f"in place: {error}; write into a .clone()") from error
@@ -72,14 +83,20 @@ def _write_natively(xp: Any, array: Any, value: Any, path: Path, key: Any) -> An
 def _last_written(g: Tensor, key: Any) -> Tensor:
     """The gradient of what was written: where places repeat, the last value stands and the others count for nothing."""
     gradient = _get(g, key)
-    if _is_basic(key):
+    if is_basic(key):
         return gradient
     with _graph.set_recording(False):
         numbers = reshape(arange(gradient.size, device=g.device), gradient.shape)
         places = zeros(g.shape, dtype=numbers.dtype, device=g.device)
-        places._array[key] = numbers._array
+        places._array = _native_indexing.written(places._key.namespace, places._array, key, numbers._array)
         is_last = _get(places, key) == numbers
     return where(is_last, gradient, 0)
+
+
+def _with_axes(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient of a value that had more axes than the place it was written to: the first ones, of length 1."""
+    extra = len(shape) - g.ndim
+    return reshape(g, (1,) * extra + g.shape) if extra > 0 else g
 
 
 def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
@@ -88,47 +105,93 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
     Raises:
         GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
     """
-    base, path = _place(x)
-    if _graph.recording() and base._node is not None and base._node.op is None:
+    is_recorded = _is_recorded(name, x, value)
+    _check_is_its_own(name, x)
+    before_write(x)
+    is_base = x._place is None or x._place[2] is None
+    is_whole = key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape
+    is_leaf = value._node is not None and value._node.op is None  # what a leaf is written into is no leaf
+    if is_recorded and not (is_base and is_whole and not is_leaf):
+        base, path = _base_of(x)
+        written = _set(base, value, path, _kept_key(x, key))
+        _set_array(base, written._array)
+        _set_node(x, written)
+        return
+    _write_now(x, value, key)
+    if is_recorded:
+        _set_node(x, value)
+
+
+def _check_is_its_own(name: str, x: Tensor) -> None:
+    """Refuse to write where one element stands in several places; NumPy's arrays do that by themselves."""
+    if x._place is None or x._key.device.shares_host_memory:
+        return
+    if any(op is _BROADCAST for op, _ in _memory.path_from_root(x._place)):
+        raise ArgumentError(f"{name}: the memory of a broadcast tensor is read-only; write into a .clone()")
+
+
+def _is_recorded(name: str, x: Tensor, value: Tensor) -> bool:
+    if not _graph._state.on:
+        return False
+    node = x._node if x._place is None else x._place[0].node
+    if node is not None and node.op is None:
         raise GradientError(
             f"{name}: the memory of a leaf that requires a gradient can only be written under no_grad(); "
             "use an operation that returns a new tensor, or .detach()"
         )
-    before_write(x)
-    is_recorded = _graph.recording() and (base._node is not None or value._node is not None)
-    replaces_all = not path and len(key) == 1 and key[0] is Ellipsis and value.shape == x.shape
-    if is_recorded and not replaces_all:
-        _derive_anew(x, _set(base, value, path, _kept_key(x, key)))
-        return
-    _set(x.detach(), value.detach(), (), key)
-    if is_recorded:
-        _derive_anew(x, value)
+    return node is not None or value._node is not None
 
 
-def _place(x: Tensor) -> tuple[Tensor, Path]:
-    """The base whose memory a tensor shares, and the way from there to it; the tensor itself where it stands alone."""
-    memory = getattr(x, "_memory", None)
-    if memory is None or memory.base is None:
+def _write_now(x: Tensor, value: Tensor, key: Any) -> None:
+    """Write without a record."""
+    if x._key.device.shares_host_memory and _dispatch.watchers is None:
+        try:
+            x._array[key] = value._array
+            return
+        except Exception:  # explained below
+            pass
+    bare = tensor_like(Tensor, x._array, x._key)
+    _set_array(x, _set(bare, tensor_like(Tensor, value._array, value._key), (), key)._array)
+
+
+def _base_of(x: Tensor) -> tuple[Tensor, Path]:
+    """The base of a tensor's family as it is, and the way from there to the tensor; itself where it stands alone."""
+    if x._place is None:
         return x, ()
-    base = tensor_like(Tensor, memory.array, memory.key)
-    base._node = memory.base_node
-    return base, memory.path_to(x)
+    family = x._place[0]
+    base = tensor_like(Tensor, family.array, family.key)
+    base._node, base._place = family.node, (family, None, None, {})
+    return base, _memory.path_in_family(x._place)
 
 
-def _derive_anew(x: Tensor, written: Tensor) -> None:
+def _set_array(x: Tensor, array: Any) -> None:
+    """Give a tensor the array that a write has left; where that is a new one, all others on the memory follow."""
+    if array is x._array:
+        return
+    if x._place is None:
+        x._array = array
+        return
+    buffer, path, xp = x._place[0].buffer, _memory.path_from_root(x._place), x._key.namespace
+    buffer.root = _written(xp, buffer.root, array, path, (Ellipsis,))
+    for family in buffer.families:
+        family.array = _memory.follow(xp, buffer.root, _memory.path_from_root(family.origin))
+        for member in family.members():
+            member._array = _memory.follow(xp, family.array, _memory.path_in_family(member._place))
+
+
+def _set_node(x: Tensor, written: Tensor) -> None:
     """Put a base and its living views where the write has left them in the graph."""
-    memory = getattr(x, "_memory", None)
-    if memory is None or memory.base is None:
+    if x._place is None:
         _graph.move(x, written._node)
         return
-    memory.node = written._node
-    base = memory.base()
+    family = x._place[0]
+    base = family.base()
+    family.last_node = written._node
     if base is not None:
         _graph.move(base, written._node)
-    for reference, path in list(memory.views.values()):
-        view = reference()
-        if view is not None:
-            _graph.move(view, _follow(written, path)._node)
+    for view in family.members():
+        if view is not base:
+            _graph.move(view, _follow(written, _memory.path_in_family(view._place))._node)
 
 
 def _setitem(x: Tensor, key: Any, value: Any) -> None:
@@ -142,8 +205,10 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
     native = _native_key(key, x)
     if not isinstance(value, Tensor):
         value = beside("setitem", x, value)
-    same_device("setitem", x, value)
-    _write("setitem", x, _fitting("setitem", x, value), native)
+    if value._key is not x._key:
+        same_device("setitem", x, value)
+        value = _fitting("setitem", x, value)
+    _write("setitem", x, value, native)
 
 
 def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:
@@ -162,21 +227,62 @@ def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:
 
 
 def overwrite(x: Tensor, value: Tensor) -> Tensor:
-    """Write a whole value into the memory of `x`, as `x += y` and `x.copy_(y)` do; returns `x`.
+    """Write a whole value into the memory of `x`; returns `x`.
 
     Raises:
         ShapeError: where the value would not fit into the shape of `x`.
+        DTypeError: where it would lose its kind, or its sign.
     """
     if value.shape != x.shape:
         raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
+    if x.dtype in KINDS["unsigned integer"] and value.dtype in KINDS["signed integer"]:
+        raise DTypeError(f"in place: a result of {value.dtype} does not fit into a tensor of {x.dtype}; use astype")
     _write("in place", x, _fitting("in place", x, value), (Ellipsis,))
     return x
+
+
+def _in_place(name: str, native_dtypes: frozenset[DType]) -> Callable[[Tensor, Any], Any]:
+    """`x += y`: writes into the memory of `x`, which keeps its shape and dtype, and copies nothing where it need not.
+
+    Arguments:
+        name: of the operator, such as "add".
+        native_dtypes: those in which the native arrays' own operator does the same.
+    """
+    operate, natively = getattr(Tensor, f"__{name}__"), getattr(operator, f"i{name}")
+
+    def assign(x: Tensor, other: Any) -> Any:
+        key = x._key
+        is_tensor = type(other) is Tensor and other._key is key and (other is x or other._place is None)
+        if (
+            (is_tensor or type(other) in key.scalars)
+            and key.dtype in native_dtypes
+            and key.device.is_writable
+            and _dispatch.watchers is None
+            and not _is_recorded("in place", x, other if is_tensor else x)
+        ):
+            before_write(x)
+            try:
+                natively(x._array, other._array if is_tensor else other)
+                return x
+            except Exception:  # what does not fit is explained below
+                pass
+        value = operate(x, other)
+        return value if value is NotImplemented else overwrite(x, value)
+
+    return assign
+
+
+for stated in list(REGISTRY.values()):
+    if stated.kind == "binary" and stated.operator not in (None, *COMPARISONS):
+        native_dtypes = CATEGORIES[stated.category] if stated.has_native_operator else frozenset()
+        setattr(Tensor, f"__i{stated.operator}__", _in_place(stated.operator, native_dtypes))
+attach("__imatmul__", _in_place(_linear_algebra_functions.matmul.__name__, frozenset()))
 
 
 def _copy_(x: Tensor, source: Any) -> Tensor:
     """Write another tensor's values, or a number, into this one (PyTorch: copy_); returns `x`."""
     value = source if isinstance(source, Tensor) else beside("copy_", x, source)
-    return overwrite(x, broadcast_to(value, x.shape))
+    return overwrite(x, broadcast_to(_fitting("copy_", x, value), x.shape))
 
 
 def _clone(x: Tensor) -> Tensor:

@@ -170,7 +170,7 @@ def nanargmin(x: Tensor, /, axis: int | None = None, *, keepdims: bool = False) 
     return _place("nanargmin", x, axis, keepdims, nanmin)
 
 
-def nanquantile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
+def nanquantile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute quantiles along axes of the elements that are not NaN (NumPy: nanquantile).
 
     Arguments as for `quantile`.

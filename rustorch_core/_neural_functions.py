@@ -7,10 +7,11 @@ serve that as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy
 
+from rustorch_core._arguments import number, one_of
 from rustorch_core._axes import as_shape, one_axis
 from rustorch_core._creation_functions import ones, zeros
 from rustorch_core._data_types import CATEGORIES
@@ -150,8 +151,7 @@ _SQRT_HALF, _SQRT_2_OVER_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 
 
 def _check_approximate(name: str, approximate: str) -> None:
-    if approximate not in ("none", "tanh"):
-        raise ArgumentError(f"{name}: approximate is 'none' or 'tanh', met {approximate!r}")
+    one_of(name, "approximate", approximate, ("none", "tanh"))
 
 
 @composition("real floating-point", lambda g, x, approximate: _gelu_gradient(g, x, approximate=approximate))
@@ -264,11 +264,14 @@ def layer_norm(
     if not lengths or x.shape[-len(lengths) :] != lengths:
         raise ShapeError(f"layer_norm: shape {x.shape} does not end in the normalized shape {lengths}")
     for name, part in (("weight", weight), ("bias", bias)):
-        if part is not None and part.shape != lengths:
+        if part is None:
+            continue
+        check_tensor("layer_norm", part)
+        if part.shape != lengths:
             raise ShapeError(f"layer_norm: {name} has shape {part.shape}, expected {lengths}")
     weight = ones(lengths, dtype=x.dtype, device=x.device) if weight is None else weight
     bias = zeros(lengths, dtype=x.dtype, device=x.device) if bias is None else bias
-    return _layer_norm(x, weight, bias, eps=float(eps))
+    return _layer_norm(x, weight, bias, eps=number("layer_norm", "eps", eps))
 
 
 @composition("floating-point")
@@ -292,12 +295,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
 # Losses
 
 
+_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"mean": mean, "sum": sum, "none": lambda losses: losses}
+
+
 def _reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise ArgumentError(f"{name}: reduction is 'mean', 'sum' or 'none', met {reduction!r}")
-    return mean(losses) if reduction == "mean" else sum(losses)
+    one_of(name, "reduction", reduction, _REDUCTIONS)
+    return _REDUCTIONS[reduction](losses)
 
 
 def cross_entropy(
@@ -318,7 +321,7 @@ def cross_entropy(
     """
     check_tensor("cross_entropy", logits)
     check_tensor("cross_entropy", target)
-    if not 0.0 <= label_smoothing <= 1.0:
+    if not 0.0 <= number("cross_entropy", "label_smoothing", label_smoothing) <= 1.0:
         raise ArgumentError(f"cross_entropy: label_smoothing is between 0 and 1, met {label_smoothing}")
     axis = 1 if logits.ndim > 1 else 0
     log_probabilities = log_softmax(logits, axis=axis)

@@ -23,9 +23,21 @@ def from_host(array: Any, index: int) -> Any:
     return numpy.array(array, order="C")
 
 
-def index_add(array: Any, key: Any, values: Any) -> None:
-    """Add values into an array at a key in which places may repeat; the standard has no function for it."""
+# NumPy's own indexing; see rustorch_core/_native_indexing.py.
+
+
+def index_get(array: Any, key: Any) -> Any:
+    return array[key]
+
+
+def index_set(array: Any, key: Any, value: Any) -> Any:
+    array[key] = value
+    return array
+
+
+def indexsum(array: Any, key: Any, values: Any) -> Any:
     numpy.add.at(array, key, values)
+    return array
 
 
 # Reductions straight from the ufuncs: NumPy's functions of these names take a microsecond more to do the same. Core
@@ -34,25 +46,13 @@ max: Any = numpy.maximum.reduce
 min: Any = numpy.minimum.reduce
 all: Any = numpy.logical_and.reduce
 any: Any = numpy.logical_or.reduce
-
-
-_add: Any = numpy.add.reduce
-_multiply: Any = numpy.multiply.reduce
-
-
-def sum(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
-    """Core has chosen the dtype to add in; NumPy would widen small integers once more."""
-    return _add(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
-
-
-def prod(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
-    """As for `sum`."""
-    return _multiply(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+sum: Any = numpy.add.reduce
+prod: Any = numpy.multiply.reduce
 
 
 def mean(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
     """NumPy's own warns of empty input, and does not know that bfloat16 wants to be added in float32."""
-    total = _add(x, axis=axis, dtype=numpy.float32 if x.itemsize == 2 else x.dtype, keepdims=keepdims)
+    total = sum(x, axis=axis, dtype=numpy.float32 if x.itemsize == 2 else x.dtype, keepdims=keepdims)
     return (total / numpy.asarray(_count(x, axis), total.dtype)).astype(x.dtype, copy=False)
 
 
@@ -60,7 +60,7 @@ def var(x: Any, /, *, axis: Any, correction: float, keepdims: bool) -> Any:
     """The mean of the squared distances from the mean, with `correction` fewer elements counted."""
     wide = x.astype(numpy.float32) if x.itemsize == 2 else x
     squares = numpy.square(wide - mean(wide, axis=axis, keepdims=True))
-    total, count = _add(squares, axis=axis, keepdims=keepdims), _count(x, axis) - correction
+    total, count = sum(squares, axis=axis, keepdims=keepdims), _count(x, axis) - correction
     return (total / numpy.asarray(count if count > 0 else 0, total.dtype)).astype(x.dtype, copy=False)
 
 
@@ -73,14 +73,12 @@ def _count(x: Any, axis: Any) -> int:
     return x.size if axis is None else math.prod(x.shape[each] for each in axis)
 
 
-def cumulative_sum(x: Any, /, *, axis: int, include_initial: bool) -> Any:
-    """As for `sum`, one after the other."""
-    return _accumulated(numpy.add.accumulate(x, axis=axis, dtype=x.dtype), axis, 0 if include_initial else None)
+def cumulative_sum(x: Any, /, *, axis: int, dtype: Any, include_initial: bool) -> Any:
+    return _accumulated(numpy.add.accumulate(x, axis=axis, dtype=dtype), axis, 0 if include_initial else None)
 
 
-def cumulative_prod(x: Any, /, *, axis: int, include_initial: bool) -> Any:
-    """As for `prod`, one after the other."""
-    return _accumulated(numpy.multiply.accumulate(x, axis=axis, dtype=x.dtype), axis, 1 if include_initial else None)
+def cumulative_prod(x: Any, /, *, axis: int, dtype: Any, include_initial: bool) -> Any:
+    return _accumulated(numpy.multiply.accumulate(x, axis=axis, dtype=dtype), axis, 1 if include_initial else None)
 
 
 def _accumulated(result: Any, axis: int, initial: int | None) -> Any:
@@ -92,11 +90,16 @@ def _accumulated(result: Any, axis: int, initial: int | None) -> Any:
 
 def matmul(x1: Any, x2: Any, /) -> Any:
     """NumPy multiplies matrices of bfloat16 into float32."""
-    return numpy.matmul(x1, x2).astype(x1.dtype, copy=False)
+    product = numpy.matmul(x1, x2)
+    return product if product.dtype == x1.dtype else product.astype(x1.dtype)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     return x.reshape(shape) if copy is None else numpy.reshape(x, shape, copy=copy)
+
+
+def matrix_transpose(x: Any, /) -> Any:
+    return x.swapaxes(-1, -2)
 
 
 def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:

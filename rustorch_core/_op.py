@@ -8,19 +8,23 @@ the call. What a rule does not name is not kept in memory.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rustorch_core import _graph
 from rustorch_core._data_types import CATEGORIES
-from rustorch_core._memory import remember
+from rustorch_core._graph import Node, sibling
+from rustorch_core._memory import Saved, save
 
 if TYPE_CHECKING:
     from rustorch_core._devices import DispatchKey
     from rustorch_core._tensor import Tensor
 
 Rule = Callable[..., Any]
-Keeper = Callable[[tuple[Any, ...], int, Mapping[str, Any], Any], Any]
+#: What a rule's parameter keeps of a call: `(inputs, position, attributes, output) -> what is kept`.
+Keep = Callable[[tuple[Any, ...], int, Mapping[str, Any], Any], Any]
+#: What the rule is then given: `(what is kept, node of the call, position) -> argument`.
+Restore = Callable[[Any, Node, int], Any]
 
 #: Every op by name, in the order of definition.
 REGISTRY: dict[str, Op] = {}
@@ -38,25 +42,29 @@ class Op:
         native: `(namespace, *arrays, **attributes)`, where a device's function is not simply of that name.
         compose: the composition in other ops, taking tensors.
         domain: the open interval in which samples lie.
-        is_view: whether the result may share the input's memory.
+        is_view: whether the result shares the input's memory.
+        may_copy: whether it does so only where the memory allows it.
         takes_list: whether the native function takes its arrays as one list.
         reference: the same function in NumPy, for the value test; default: NumPy's of that name.
+        has_native_operator: whether the arrays' own in-place operator computes the same.
         keeps_dtype: whether the result has the dtype of the inputs, for every dtype of the category.
         selects: whether the gradient is 0 where an input had no say, as behind `where`.
         home: the module that states it.
     """
 
     __slots__ = (
-        "_keepers",
+        "_parameters",
         "bound",
         "category",
         "compose",
         "domain",
         "function",
+        "has_native_operator",
         "home",
         "is_view",
         "keeps_dtype",
         "kind",
+        "may_copy",
         "name",
         "native",
         "no_gradient",
@@ -82,8 +90,10 @@ class Op:
         compose: Callable[..., Any] | None = None,
         domain: tuple[float, float] = (-2.0, 2.0),
         is_view: bool = False,
+        may_copy: bool = False,
         takes_list: bool = False,
         reference: Callable[..., Any] | None = None,
+        has_native_operator: bool = False,
         keeps_dtype: bool = False,
         selects: bool = False,
         operator: str | None = None,
@@ -103,8 +113,10 @@ class Op:
         self.compose = compose
         self.domain = domain
         self.is_view = is_view
+        self.may_copy = may_copy
         self.takes_list = takes_list
         self.reference = reference
+        self.has_native_operator = has_native_operator
         self.keeps_dtype = keeps_dtype
         self.selects = selects
         self.operator = operator
@@ -112,7 +124,7 @@ class Op:
         self.home = home
         self.function: Callable[..., Any] | None = None
         self.when_bound: Callable[[], None] | None = None
-        self._keepers = [None if rule is None else tuple(map(_keeper, _parameters(rule)[1:])) for rule in self.rules]
+        self._parameters = [None if rule is None else tuple(map(_parameter, _names(rule))) for rule in self.rules]
         self.served: dict[DispatchKey, str] = {}
         self.bound: dict[DispatchKey, Callable[..., Any]] = {}
         REGISTRY[name] = self
@@ -137,58 +149,106 @@ class Op:
 
     def keep(
         self,
-        position: int,
+        parents: tuple[Node | None, ...],
         inputs: tuple[Tensor | None, ...],
         attributes: Mapping[str, Any],
-        output: Tensor,
-    ) -> tuple[Any, ...] | None:
-        """What the rule for an input asks for; without rules all inputs, to differentiate the composition."""
+        output: Any,
+    ) -> tuple[tuple[Any, ...] | None, ...]:
+        """What the rule for each input asks for; without rules all inputs, to differentiate the composition."""
         if not self.rules:
-            return tuple(_save(x, x._node) if x is not None else None for x in inputs) if self.compose else None
-        keepers = self._keepers[min(position, len(self.rules) - 1)]
-        if keepers is None:
+            every = tuple([None if x is None else save(x) for x in inputs]) if self.compose is not None else None
+            return tuple([None if parent is None else every for parent in parents])
+        last = len(self.rules) - 1
+        kept: list[tuple[Any, ...] | None] = []
+        for position, parent in enumerate(parents):
+            parameters = None if parent is None else self._parameters[position if position < last else last]
+            if parameters is None:
+                kept.append(None)
+            else:
+                kept.append(tuple([keep(inputs, position, attributes, output) for keep, _ in parameters]))
+        return tuple(kept)
+
+    def kept_tensors(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None:
+        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if it is more than tensors."""
+        numbers = {"x1": 0, "x2": 1, "y": 2}
+        kept = [None if rule is None else _names(rule) for rule in (self.rule(0), self.rule(1))]
+        if not self.rules or any(name not in numbers for names in kept if names for name in names):
             return None
-        return tuple([keeper(inputs, position, attributes, output) for keeper in keepers])
+        first, second = (None if names is None else tuple(numbers[name] for name in names) for names in kept)
+        return first, second
+
+    def pull_back(self, node: Node, position: int, g: Tensor) -> Tensor | None:
+        """The gradient with respect to one input of a recorded call, by its rule."""
+        rule, kept = self.rule(position), None if node.saved is None else node.saved[position]
+        parameters = self._parameters[min(position, len(self.rules) - 1)]
+        if rule is None or kept is None or parameters is None:
+            return None
+        arguments = [restore(value, node, position) for (_, restore), value in zip(parameters, kept, strict=True)]
+        found: Tensor | None = rule(g, *arguments)
+        return found
 
     def __repr__(self) -> str:
         return f"Op({self.name})"
 
 
-def _parameters(rule: Rule) -> list[str]:
+def _names(rule: Rule) -> tuple[str, ...]:
+    """A rule's parameters after `g`."""
     code = rule.__code__
-    return list(code.co_varnames[: code.co_argcount])
+    return code.co_varnames[1 : code.co_argcount]
 
 
-def _save(tensor: Tensor, node: Any) -> _graph.Saved:
-    saved = _graph.Saved(tensor._array, tensor._key, node)
-    remember(tensor, saved)
-    return saved
+def restored(saved: Saved, node: Node | None) -> Tensor:
+    """A saved tensor as it was, in its place in the graph; a write into it leaves what was saved as it is."""
+    from rustorch_core._tensor import Tensor, tensor_like
+
+    tensor = tensor_like(Tensor, saved.array, saved.key)
+    tensor._node, tensor._saved = node, weakref.ref(saved)
+    return tensor
 
 
-def _keeper(name: str) -> Keeper:
-    """How a rule's parameter of this name is filled when the call is recorded."""
-    if name == "y":
-        # A node that held its own output would be a cycle; the walk puts the node in.
-        return lambda inputs, position, attributes, output: _save(output, _graph.ITSELF)
-    if name == "ys":
-        return lambda inputs, position, attributes, output: [_save(part, i) for i, part in enumerate(output)]
-    if name == "index":
-        return lambda inputs, position, attributes, output: _graph.INDEX
-    if name == "x":
-        return lambda inputs, position, attributes, output: _save(inputs[position], inputs[position]._node)
-    if name in ("x1", "x2", "x3"):
-        which = int(name[1]) - 1
-        return lambda inputs, position, attributes, output: (
-            None if inputs[which] is None else _save(inputs[which], inputs[which]._node)
-        )
-    if name == "xs":
-        return lambda inputs, position, attributes, output: [_save(x, x._node) for x in inputs]
-    if name == "x_shape":
-        return lambda inputs, position, attributes, output: inputs[position].shape
-    if name == "shapes":
-        return lambda inputs, position, attributes, output: [x.shape for x in inputs]
-    if name == "x_dtype":
-        return lambda inputs, position, attributes, output: inputs[position]._key.dtype
-    if name == "position":
-        return lambda inputs, position, attributes, output: position
-    return lambda inputs, position, attributes, output: attributes[name]
+def _restored_input(saved: Saved | None, node: Node, position: int) -> Tensor | None:
+    return None if saved is None else restored(saved, node.parents[position])
+
+
+def _numbered(which: int) -> tuple[Keep, Restore]:
+    return (
+        lambda inputs, position, attributes, output: None if inputs[which] is None else save(inputs[which]),
+        lambda saved, node, position: _restored_input(saved, node, which),
+    )
+
+
+def _as_kept(value: Any, node: Node, position: int) -> Any:
+    return value
+
+
+#: What a rule's parameter of each name keeps, and how that becomes the argument.
+_VOCABULARY: dict[str, tuple[Keep, Restore]] = {
+    "y": (
+        lambda inputs, position, attributes, output: save(output),
+        lambda saved, node, position: restored(saved, node),
+    ),
+    "ys": (
+        lambda inputs, position, attributes, output: [save(part) for part in output],
+        lambda saved, node, position: [
+            restored(part, sibling(node, index, tuple(part.array.shape), part.key)) for index, part in enumerate(saved)
+        ],
+    ),
+    "index": (lambda inputs, position, attributes, output: None, lambda kept, node, position: node.index),
+    "x": (lambda inputs, position, attributes, output: save(inputs[position]), _restored_input),
+    "x1": _numbered(0),
+    "x2": _numbered(1),
+    "x3": _numbered(2),
+    "xs": (
+        lambda inputs, position, attributes, output: [save(x) for x in inputs],
+        lambda saved, node, position: [restored(x, parent) for x, parent in zip(saved, node.parents, strict=True)],
+    ),
+    "x_shape": (lambda inputs, position, attributes, output: inputs[position].shape, _as_kept),
+    "shapes": (lambda inputs, position, attributes, output: [x.shape for x in inputs], _as_kept),
+    "x_dtype": (lambda inputs, position, attributes, output: inputs[position]._key.dtype, _as_kept),
+    "position": (lambda inputs, position, attributes, output: None, lambda kept, node, position: position),
+}
+
+
+def _parameter(name: str) -> tuple[Keep, Restore]:
+    """How a rule's parameter of this name is kept and restored; what the vocabulary lacks is an attribute."""
+    return _VOCABULARY.get(name, (lambda inputs, position, attributes, output: attributes[name], _as_kept))

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
+from rustorch_core._arrangement_functions import pad
 from rustorch_core._define import promoted, public_names
 from rustorch_core._elementwise_functions import multiply
 from rustorch_core._linear_algebra_functions import matmul, tensordot
-from rustorch_core._manipulation_functions import _common, broadcast_to, permute_dims, reshape
+from rustorch_core._manipulation_functions import _common, broadcast_to, flip, permute_dims, reshape
 from rustorch_core._tensor import Tensor
+from rustorch_core._window_functions import sliding_window_view
 from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 
@@ -59,6 +61,32 @@ def dot(x1: Any, x2: Any, /) -> Tensor:
     if x1.ndim == 0 or x2.ndim == 0:
         return multiply(x1, x2)
     return tensordot(x1, x2, axes=((-1,), (-2 if x2.ndim > 1 else -1,)))
+
+
+def convolve(x1: Any, x2: Any, /, mode: str = "full") -> Tensor:
+    """Multiply two polynomials, or filter one vector by another (NumPy: convolve).
+
+    Arguments:
+        x1: vector of M elements.
+        x2: vector of N elements.
+        mode: "full" for all M + N - 1 places where they overlap, "same" for the max(M, N) of these in the middle,
+            "valid" for those where they overlap completely.
+
+    Raises:
+        ShapeError: for what is no vector, or has no element.
+        ArgumentError: for another mode.
+    """
+    x1, x2 = promoted("convolve", x1, x2)
+    if x1.ndim > 1 or x2.ndim > 1 or not x1.size or not x2.size:
+        raise ShapeError(f"convolve: expected two vectors with elements, met shapes {x1.shape} and {x2.shape}")
+    if mode not in ("full", "same", "valid"):
+        raise ArgumentError(f"convolve: mode is one of full, same, valid; met {mode!r}")
+    x1, x2 = reshape(x1, (-1,)), reshape(x2, (-1,))
+    longer, shorter = (x1, x2) if x1.size >= x2.size else (x2, x1)
+    rest = shorter.size - 1
+    before = {"full": rest, "same": rest - rest // 2, "valid": 0}[mode]
+    after = {"full": rest, "same": rest // 2, "valid": 0}[mode]
+    return matmul(sliding_window_view(pad(longer, (before, after)), shorter.size), flip(shorter))
 
 
 def kron(x1: Any, x2: Any, /) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import integer, number
+from rustorch_core._arguments import flag, integer, number
 from rustorch_core._axes import Axes, some_axes
 from rustorch_core._constants import inf, nan
 from rustorch_core._creation_functions import asarray, linspace
@@ -69,7 +69,7 @@ def median(x: Tensor, /, axis: Axes = None, *, keepdims: bool = False) -> Tensor
     return _quantiles("median", x, 0.5, axis, "linear", keepdims)
 
 
-def quantile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
+def quantile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute quantiles along axes; the gradient goes to the elements between which they lie (NumPy: quantile).
 
     Arguments:
@@ -89,7 +89,7 @@ def quantile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear",
     return _quantiles("quantile", x, q, axis, method, keepdims)
 
 
-def percentile(x: Tensor, q: Any, /, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
+def percentile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
     """Compute percentiles along axes (NumPy: percentile); q from 0 to 100, the other arguments as for `quantile`."""
     return _quantiles("percentile", x, q, axis, method, keepdims, whole=100)
 
@@ -115,7 +115,8 @@ def _quantiles(
     parts, q_shape = _fractions(name, q, whole)
     rows = _rows(x, axes)
     found = moveaxis(_in_rows(rows, parts, method, leaves_nan_out), -1, 0)
-    kept = tuple(1 if each in axes else n for each, n in enumerate(x.shape)) if keepdims else rows.shape[:-1]
+    with_ones = tuple(1 if each in axes else n for each, n in enumerate(x.shape))
+    kept = with_ones if flag(name, "keepdims", keepdims) else rows.shape[:-1]
     return reshape(found, (*q_shape, *kept))
 
 
@@ -245,8 +246,9 @@ def cov(x: Tensor, /, *, rowvar: bool = True, bias: bool = False, ddof: int | No
     if x.ndim > 2:
         raise ShapeError(f"cov: expected at most 2 axes, met shape {x.shape}")
     x = x if is_floating(x.dtype) else cast(x, Defaults.floating)
-    rows = reshape(x, (1, -1)) if x.ndim < 2 else x if rowvar else matrix_transpose(x)
-    fewer = number("cov", "ddof", ddof) if ddof is not None else 0 if bias else 1
+    is_in_rows = flag("cov", "rowvar", rowvar)
+    rows = reshape(x, (1, -1)) if x.ndim < 2 else x if is_in_rows else matrix_transpose(x)
+    fewer = number("cov", "ddof", ddof) if ddof is not None else 0 if flag("cov", "bias", bias) else 1
     centred = rows - statistical.mean(rows, axis=1, keepdims=True)
     products = matmul(centred, _conj(matrix_transpose(centred)))
     divisor = rows.shape[1] - fewer

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from rustorch_core._arguments import flag, one_of
 from rustorch_core._axes import one_axis
 from rustorch_core._define import Prepared, attach, op, promoted, public_names
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._indexing_functions import take_along_axis
-from rustorch_core._tensor import Tensor
+from rustorch_core._tensor import Tensor, same_device
 from rustorch_core.errors import ArgumentError
 
 
@@ -20,13 +22,19 @@ def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> 
         axis: the axis; None searches the flattened tensor.
         keepdims: keep the axis with length 1.
     """
-    return (x,), {"axis": None if axis is None else one_axis("argmax", axis, x.ndim), "keepdims": keepdims}
+    return (x,), {
+        "axis": None if axis is None else one_axis("argmax", axis, x.ndim),
+        "keepdims": flag("argmax", "keepdims", keepdims),
+    }
 
 
 @op("argmin", "real-valued")
 def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Prepared:
     """Find where the smallest element along an axis stands first (Array API: argmin); arguments as for `argmax`."""
-    return (x,), {"axis": None if axis is None else one_axis("argmin", axis, x.ndim), "keepdims": keepdims}
+    return (x,), {
+        "axis": None if axis is None else one_axis("argmin", axis, x.ndim),
+        "keepdims": flag("argmin", "keepdims", keepdims),
+    }
 
 
 @op("nonzero", "all")
@@ -47,16 +55,22 @@ def searchsorted(x1: Tensor, x2: Any, /, *, side: str = "left", sorter: Tensor |
         side: "left" before equal elements, "right" after them.
         sorter: indices that sort `x1`.
     """
-    if side not in ("left", "right"):
-        raise ArgumentError(f"searchsorted: side is 'left' or 'right', met {side!r}")
+    one_of("searchsorted", "side", side, ("left", "right"))
     x1, x2 = promoted("searchsorted", x1, x2)
+    if sorter is not None:
+        check_tensor("searchsorted", sorter)
+        same_device("searchsorted", x1, sorter)
     return (x1, x2), {"side": side, "sorter": None if sorter is None else sorter._array}
 
 
 @op("argsort", "real-valued")
 def argsort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Prepared:
     """Find the indices that sort along an axis (Array API: argsort); arguments as for `sort`."""
-    return (x,), {"axis": one_axis("argsort", axis, x.ndim), "descending": descending, "stable": stable}
+    return (x,), {
+        "axis": one_axis("argsort", axis, x.ndim),
+        "descending": flag("argsort", "descending", descending),
+        "stable": flag("argsort", "stable", stable),
+    }
 
 
 def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:

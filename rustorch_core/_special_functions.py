@@ -14,7 +14,7 @@ import numpy
 
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._axes import Axes
+from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._data_types import DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
@@ -30,6 +30,7 @@ from rustorch_core._elementwise_functions import (
     log,
     log1p,
     logical_and,
+    logical_not,
     maximum,
     minimum,
     remainder,
@@ -39,8 +40,10 @@ from rustorch_core._elementwise_functions import (
     tan,
     where,
 )
+from rustorch_core._manipulation_functions import broadcast_to
 from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, softplus
 from rustorch_core._neural_functions import sigmoid as expit
+from rustorch_core._searching_functions import unique_values
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError
 
@@ -70,6 +73,7 @@ __all__ = [
     "softplus",
     "xlog1py",
     "xlogy",
+    "zeta",
 ]
 
 _ROOT_TWO = math.sqrt(2)
@@ -78,14 +82,13 @@ _SINGLE = DTYPES["float32"]
 
 
 def _at_least_single(compose: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The composition with half precision computed in single precision."""
+    """The composition with half precision computed in single precision, and any result in the inputs' dtype."""
 
     @functools.wraps(compose)
     def run(*inputs: Tensor, **attributes: Any) -> Tensor:
         dtype = inputs[0].dtype
-        if dtype.itemsize > 2:
-            return compose(*inputs, **attributes)
-        return cast(compose(*[cast(x, _SINGLE) for x in inputs], **attributes), dtype)
+        wide = inputs if dtype.itemsize > 2 else [cast(x, _SINGLE) for x in inputs]
+        return cast(compose(*wide, **attributes), dtype)
 
     return run
 
@@ -277,22 +280,111 @@ def _cotangent_derivative(n: int) -> tuple[float, ...]:
     return tuple(map(float, coefficients))
 
 
-def polygamma(n: int, x: Tensor, /) -> Tensor:
+def _zeta(s: Tensor, q: Tensor) -> Tensor:
+    """As for whole s above, and NaN where the sum does not converge."""
+    is_inside = logical_and(s > 1, q > 0)
+    is_finite = logical_and(is_inside, q < math.inf)
+    value = _zeta_continued(where(is_finite, s, 2), where(is_finite, q, 1))
+    beyond = where(q == math.inf, 0.0, where(q == round(q), math.inf, math.nan))
+    edge = where(s == 1, math.inf, where(s > 1, beyond, math.nan))
+    return where(is_finite, value, where(q == q, edge, math.nan))
+
+
+def _zeta_continued(s: Tensor, q: Tensor) -> Tensor:
+    """By Euler's and Maclaurin's formula, which also holds below 1, where the sum itself diverges."""
+    end = q + 10
+    total = end**-s * (end / (s - 1) + 0.5)
+    rising = s
+    for place, number in enumerate(_BERNOULLI, start=1):
+        total = total + end ** (1 - s - 2 * place) * rising * number
+        rising = rising * (s + 2 * place - 1) * (s + 2 * place)
+    for k in reversed(range(10)):
+        total = total + (q + k) ** -s
+    return total
+
+
+def _riemann(x: Tensor) -> Tensor:
+    """By reflection for negative x."""
+    is_reflected = x < 0
+    s = where(is_reflected, 1 - x, x)
+    value = _zeta_continued(where(s == 1, 2, where(s < 60, s, 60)), s * 0 + 1)
+    value = where(s == 1, math.inf, where(s < 60, value, 1))
+    half = where(is_reflected, x / 2, 0)
+    turn = sin(math.pi * (half - 2 * round(half / 2))) * 2 * (2 * math.pi) ** (where(is_reflected, x, 0) - 1)
+    return where(is_reflected, turn * _gamma(s) * value, value)
+
+
+def _zeta_by_parts(s: float, q: float) -> float:
+    """The sum itself, and for its end the integral."""
+    end = 20_000 + q
+    total = numpy.sum((numpy.arange(20_000) + q)[::-1] ** -s)
+    return float(total + end ** (1 - s) / (s - 1) + end**-s / 2 + s * end ** (-s - 1) / 12)
+
+
+_hurwitz = binary(
+    "zeta",
+    None,
+    "the sum of (k + x2)**-x1 over all k from 0",
+    _zeta,
+    domain=(1.2, 6.0),
+    reference=numpy.vectorize(_zeta_by_parts, otypes=[float]),
+)
+_riemann_zeta = unary(
+    "riemann_zeta",
+    None,
+    "the sum of k**-x over all k from 1, continued below 1",
+    _riemann,
+    domain=(1.2, 6.0),
+    reference=numpy.vectorize(lambda s: _zeta_by_parts(s, 1.0), otypes=[float]),
+)
+
+
+def zeta(x: Any, q: Any = None, /) -> Tensor:
+    """Compute Riemann's or Hurwitz' zeta function (SciPy: special.zeta).
+
+    Arguments:
+        x: tensor or number, the exponent.
+        q: tensor or number to which the summation index is added, above 0; None for Riemann's function.
+
+    Returns:
+        a tensor of the broadcast shape: infinity at 1, and for Hurwitz' function NaN below.
+    """
+    return _riemann_zeta(x) if q is None else _hurwitz(x, q)
+
+
+def polygamma(n: Any, x: Any, /) -> Tensor:
     """Compute the n-th derivative of digamma (SciPy: special.polygamma).
 
     Arguments:
-        n: which derivative, from 0.
+        n: which derivative, from 0 to 170, above which the values exceed every dtype; a tensor of integers broadcasts
+            with `x`.
         x: tensor of a real floating-point dtype.
 
     Raises:
-        ArgumentError: for a negative n.
+        ArgumentError: for any other n.
     """
-    if not isinstance(n, int) or n < 0:
-        raise ArgumentError(f"polygamma: n is an integer of at least 0, met {n!r}")
+    if isinstance(n, Tensor):
+        found = broadcast_to(x * 0 + math.nan, broadcast_shapes(n.shape, x.shape))
+        for order in unique_values(n).tolist():
+            found = where(n == order, polygamma(int(order), x), found) if order >= 0 == order % 1 else found
+        return found
+    if not isinstance(n, int) or not 0 <= n <= 170:
+        raise ArgumentError(f"polygamma: n is an integer from 0 to 170, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
 
 
 def _betaln(x1: Tensor, x2: Tensor) -> Tensor:
+    """By a reflection where the smaller argument is a pole of gamma, which a pole of the sum can take away."""
+    small, large = minimum(x1, x2), maximum(x1, x2)
+    is_pole = logical_and(small < 0, small == round(small))
+    reflected = 1 - small - large
+    is_finite = logical_and(logical_and(is_pole, large == round(large)), logical_and(reflected > 0, large > 0))
+    first = where(is_finite, reflected, where(is_pole, 1, small))
+    value = _betaln_off_poles(first, where(is_pole, maximum(large, 1), large))
+    return where(logical_and(is_pole, logical_not(is_finite)), math.inf + 0 * large, value)
+
+
+def _betaln_off_poles(x1: Tensor, x2: Tensor) -> Tensor:
     """Without the cancellation of large logarithms where one argument or both are at least 3 (Fullerton, dlbeta)."""
     small, large = minimum(x1, x2), maximum(x1, x2)
     both = small + large

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from rustorch_core import _data_types
+from rustorch_core._arguments import flag, number
 from rustorch_core._axes import Axes, one_axis, some_axes
 from rustorch_core._creation_functions import zeros_like
 from rustorch_core._define import Prepared, cast, composition, op, public_names
@@ -34,7 +35,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
 
 def _read(name: str, x: Tensor, axis: Axes, keepdims: bool, **others: Any) -> Prepared:
     axes = None if axis is None else some_axes(name, axis, x.ndim)
-    return (x,), {"axis": axes, "keepdims": bool(keepdims), **others}
+    return (x,), {"axis": axes, "keepdims": flag(name, "keepdims", keepdims), **others}
 
 
 def _accumulated(x: Tensor, dtype: Any) -> Tensor:
@@ -54,7 +55,15 @@ def _extreme(g: Tensor, y: Tensor, x: Tensor, axis: Axes) -> Tensor:
     return _stretch(g, x.shape, axis) * attained / _stretch(sum(attained, axis=axis), x.shape, axis)
 
 
-@op("sum", "numeric", lambda g, x_shape, axis: _stretch(g, x_shape, axis))
+# Core has chosen the dtype to add and multiply in; left to itself the standard widens small integers.
+
+
+@op(
+    "sum",
+    "numeric",
+    lambda g, x_shape, axis: _stretch(g, x_shape, axis),
+    native=lambda xp, x, axis, keepdims: xp.sum(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+)
 def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Add the elements along axes (Array API: sum).
 
@@ -75,7 +84,13 @@ def sum(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = 
     return _read("sum", _accumulated(x, dtype), axis, keepdims)
 
 
-@op("prod", "numeric", lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis), domain=(0.5, 2.0))
+@op(
+    "prod",
+    "numeric",
+    lambda g, x, axis: _stretch(g, x.shape, axis) * _product_of_others(x, axis),
+    native=lambda xp, x, axis, keepdims: xp.prod(x, axis=axis, dtype=x.dtype, keepdims=keepdims),
+    domain=(0.5, 2.0),
+)
 def prod(x: Tensor, /, *, axis: Axes = None, dtype: Any = None, keepdims: bool = False) -> Prepared:
     """Multiply the elements along axes (Array API: prod); arguments as for `sum`."""
     return _read("prod", _accumulated(x, dtype), axis, keepdims)
@@ -118,7 +133,9 @@ def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared
         * (2 * _one_over(_count(x.shape, axis) - correction))
     ),
 )
-def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def var(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the variance along axes (Array API: var).
 
     Arguments:
@@ -126,8 +143,10 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         axis: axis or axes; None takes all elements.
         correction: subtracted from the number of elements in the divisor; 1 for the unbiased variance of a sample.
         keepdims: keep the axes with length 1.
+        ddof: the correction, under the name that it has in NumPy.
     """
-    return _read("var", x, axis, keepdims, correction=correction)
+    chosen = number("var", "correction", correction if ddof is None else ddof)
+    return _read("var", x, axis, keepdims, correction=chosen)
 
 
 @op(
@@ -139,9 +158,12 @@ def var(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: b
         * _one_over(_count(x.shape, axis) - correction)
     ),
 )
-def std(x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Prepared:
+def std(
+    x: Tensor, /, *, axis: Axes = None, correction: float = 0.0, keepdims: bool = False, ddof: float | None = None
+) -> Prepared:
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
-    return _read("std", x, axis, keepdims, correction=correction)
+    chosen = number("std", "correction", correction if ddof is None else ddof)
+    return _read("std", x, axis, keepdims, correction=chosen)
 
 
 def _one_over(count: float) -> float:
@@ -176,14 +198,21 @@ def min(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
 
 
 @op("all", "all")
-def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `max`."""
+def all(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether all elements along axes are true or not 0 (Array API: all); arguments as for `any`."""
     return _read("all", x, axis, keepdims)
 
 
 @op("any", "all")
-def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
-    """Say whether any element along axes is true or not 0 (Array API: any); arguments as for `max`."""
+def any(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False, out: None = None) -> Prepared:
+    """Say whether any element along axes is true or not 0 (Array API: any).
+
+    Arguments:
+        x: any tensor.
+        axis: axis or axes; None takes all elements.
+        keepdims: keep the axes with length 1.
+        out: None, which libraries pass on from NumPy.
+    """
     return _read("any", x, axis, keepdims)
 
 
@@ -199,7 +228,10 @@ def _read_cumulative(name: str, x: Tensor, axis: int | None, dtype: Any, include
 
         raise AxisError(f"{name}: a tensor with {x.ndim} axes needs an axis to accumulate along")
     chosen = one_axis(name, 0 if axis is None else axis, x.ndim)
-    return (_accumulated(x, dtype),), {"axis": chosen, "include_initial": include_initial}
+    return (_accumulated(x, dtype),), {
+        "axis": chosen,
+        "include_initial": flag(name, "include_initial", include_initial),
+    }
 
 
 def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:
@@ -213,6 +245,7 @@ def _sum_from_here(g: Tensor, axis: int, include_initial: bool) -> Tensor:
     "cumulative_sum",
     "numeric",
     lambda g, axis, include_initial: _sum_from_here(g, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_sum(x, dtype=x.dtype, **attributes),
 )
 def cumulative_sum(
     x: Tensor, /, *, axis: int | None = None, dtype: Any = None, include_initial: bool = False
@@ -259,6 +292,7 @@ def _moved_up(x: Tensor, axis: int, distance: int) -> Tensor:
     "cumulative_prod",
     "numeric",
     lambda g, x, axis, include_initial: _product_from_here(g, x, axis, include_initial),
+    native=lambda xp, x, **attributes: xp.cumulative_prod(x, dtype=x.dtype, **attributes),
     domain=(0.5, 2.0),
 )
 def cumulative_prod(

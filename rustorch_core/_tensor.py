@@ -6,6 +6,7 @@ tensor is without them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,23 @@ import numpy as np
 from rustorch_core import _data_types
 from rustorch_core._devices import Device, DispatchKey
 from rustorch_core._devices import device as find_device
-from rustorch_core._memory import Memory, add_detached, before_write
+from rustorch_core._memory import add_detached, exported
 from rustorch_core.errors import (
     ArgumentError,
     DeviceMismatchError,
     ExportError,
     GradientError,
     OperandError,
+    RusTorchError,
     ScalarError,
 )
 
 if TYPE_CHECKING:
+    from weakref import ReferenceType
+
     from rustorch_core._autograd import RemovableHandle
     from rustorch_core._graph import Node
+    from rustorch_core._memory import Place, Saved
 
 #: The module that users import; `x.__array_namespace__()` is always this one, whatever the device.
 _NAMESPACE = "rustorch"
@@ -39,13 +44,16 @@ class Tensor:
     Conforms to the Array API standard; methods carry PyTorch's names where the standard has none.
     """
 
-    # _memory and _grad stay unset until they are needed: a tensor is made for every result, and each slot costs.
-    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_memory", "_node")
+    __module__ = _NAMESPACE  # where users and pickles find it
+
+    # Every result is a new tensor, and each slot costs: `_grad`, which few have, stays unset until it is needed.
+    __slots__ = ("__weakref__", "_array", "_grad", "_key", "_node", "_place", "_saved")
 
     _array: Any
     _key: DispatchKey
     _node: Node | None
-    _memory: Memory
+    _place: Place | None
+    _saved: ReferenceType[Saved] | None
     _grad: Tensor | None
 
     __array_ufunc__ = None  # NumPy leaves `array + tensor` to the tensor
@@ -120,10 +128,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """The number of elements."""
-        size = 1
-        for length in self._array.shape:
-            size *= length
-        return size
+        return math.prod(self._array.shape)
 
     @property
     def itemsize(self) -> int:
@@ -148,6 +153,22 @@ class Tensor:
         transposed: Tensor = self.matrix_transpose()
         return transposed
 
+    @property
+    def real(self) -> Tensor:
+        """The real part; the tensor itself where there is no other."""
+        from rustorch_core._elementwise_functions import real
+
+        return real(self) if self.dtype in _data_types.CATEGORIES["complex floating-point"] else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part, zeros for real numbers."""
+        from rustorch_core import _creation_functions, _elementwise_functions
+
+        if self.dtype in _data_types.CATEGORIES["complex floating-point"]:
+            return _elementwise_functions.imag(self)
+        return _creation_functions.zeros_like(self)
+
     def __len__(self) -> int:
         if not self._array.shape:
             raise OperandError("len() of a tensor without axes")
@@ -159,17 +180,18 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
+        found = self == value
+        return found if isinstance(found, bool) else bool(found.any())
 
     def __repr__(self) -> str:
-        values = np.array2string(self.device.to_host(self._array), separator=", ", prefix="tensor(")
-        facts = [values, f"dtype={self.dtype}"]
-        facts += [] if self.device.shares_host_memory else [f"device={str(self.device)!r}"]
-        facts += ["requires_grad=True"] if self.requires_grad else []
-        return f"tensor({', '.join(facts)})"
+        from rustorch_core import _printing
+
+        return _printing.text(self, "tensor" if type(self) is Tensor else type(self).__name__)
 
     def __format__(self, specification: str) -> str:
-        return format(self.item(), specification) if specification and self.ndim == 0 else repr(self)
+        from rustorch_core import _printing
+
+        return _printing.formatted(self, specification) if specification else repr(self)
 
     # Its values, out of the tensor
 
@@ -198,15 +220,18 @@ class Tensor:
             )
         if not self.device.shares_host_memory:
             raise OperandError(f"a tensor on {self.device} cannot become a NumPy array; call .to('cpu') first")
-        self._memory_is_exported()
         try:
-            return np.array(self._array, dtype=dtype, copy=copy)
-        except ValueError as error:
+            array: np.ndarray[Any, Any] = np.array(self._array, dtype=dtype, copy=copy)
+        except (TypeError, ValueError) as error:
             raise ArgumentError(f"__array__: {self.dtype} as {dtype}, copy={copy}: {error}") from error
+        return exported(self) if array is self._array else array
 
-    def _memory_is_exported(self) -> None:
-        """A stranger could write through what leaves here, so the graph takes its own copy of what it still needs."""
-        before_write(self)
+    def __buffer__(self, flags: int) -> memoryview:
+        """The memory for `memoryview(tensor)`, which asks for it from Python 3.12 on (PEP 688)."""
+        try:
+            return memoryview(self.__array__())  # type: ignore[arg-type]  # before Python 3.12 a buffer has no type
+        except (RusTorchError, ValueError) as error:
+            raise ExportError(f"{self.dtype} on {self.device} cannot be exported as a buffer: {error}") from error
 
     def __bool__(self) -> bool:
         return bool(self._scalar("bool"))
@@ -227,7 +252,7 @@ class Tensor:
 
     def _scalar(self, kind: str) -> Any:
         if self.size != 1:
-            raise ArgumentError(
+            raise ScalarError(
                 f"{kind}() of a tensor with shape {self.shape}; expected one element. Use .any() or .all()"
             )
         if kind in ("float", "int") and self.dtype in _data_types.CATEGORIES["complex floating-point"]:
@@ -256,26 +281,23 @@ class Tensor:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """Hand the memory to another library (Array API: __dlpack__)."""
+        """Hand the memory to another library (Array API: __dlpack__); a copy where that library could not use it."""
+        from rustorch_core import _exchange
+
         if self.requires_grad:
             raise ExportError("a tensor that takes part in a gradient cannot be exported; call .detach() first")
-        self._memory_is_exported()
-        try:
-            return self._array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
-        except (TypeError, ValueError, RuntimeError, BufferError) as error:
-            raise ExportError(f"{self.dtype} on {self.device} cannot be exported by DLPack: {error}") from error
+        return _exchange.capsule(self, stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.is_leaf:
             raise GradientError("pickling a computed tensor would lose its gradient; call .detach() first")
         values = self.device.to_host(self._array)
-        return _rebuild, (type(self), np.array(values), self.dtype.name, str(self.device), self.requires_grad)
+        return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
-        if not self.is_leaf:
-            return self
-        made = add_detached(self, tensor_like(type(self), self._array, self._key))
-        return made.requires_grad_(self.requires_grad)
+        """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
+        copied: Tensor = self.__deepcopy__({}) if self.is_leaf else self.clone()
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -283,6 +305,8 @@ class Tensor:
         made = tensor_like(type(self), self._key.namespace.asarray(self._array, copy=True), self._key)
         made.requires_grad_(self.requires_grad)
         memo[id(self)] = made
+        if self.grad is not None:
+            made.grad = self.grad.__deepcopy__(memo)
         return made
 
     # Devices
@@ -324,6 +348,11 @@ class Tensor:
     def is_leaf(self) -> bool:
         """Whether the tensor was made, not computed from others that require a gradient."""
         return self._node is None or self._node.op is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The recorded call that this tensor came from; None for a leaf, and where nothing was recorded."""
+        return None if self._node is None or self._node.op is None else self._node
 
     @property
     def grad(self) -> Tensor | None:
@@ -423,7 +452,7 @@ def tensor_like(kind: type[Tensor], array: Any, key: DispatchKey) -> Tensor:
     made = kind.__new__(kind)
     made._array = array
     made._key = key
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
 
 
@@ -434,8 +463,14 @@ def wrap(native: Any, device: Device) -> Tensor:
     made = Tensor()
     made._array = native
     made._key = device.keys[native.dtype]
-    made._node = None
+    made._node = made._place = made._saved = None
     return made
+
+
+def from_host(array: np.ndarray[Any, Any], device: Device) -> Tensor:
+    """A tensor of a NumPy array, whose memory it takes over where the device is the host's."""
+    native = array if device.shares_host_memory else device.from_host(array)
+    return tensor_like(Tensor, native, device.key(array.dtype))
 
 
 def _rebuild(kind: type[Tensor], values: Any, dtype: str, device_name: str, requires_grad: bool) -> Tensor:

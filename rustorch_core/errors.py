@@ -91,7 +91,7 @@ class FileWriteError(RusTorchError, OSError):
 
 
 class ExportError(RusTorchError, BufferError):
-    """A tensor's memory cannot be handed to another library as asked."""
+    """Memory cannot be handed from one library to another as asked."""
 
 
 class FileReadError(RusTorchError, OSError):

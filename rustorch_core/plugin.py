@@ -69,7 +69,7 @@ class PluginContext:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Backend:
-    """A device type at work: an Array API namespace and at most four facts, each with a default.
+    """A device type at work: an Array API namespace and a few facts, each with a default.
 
     Arguments:
         namespace: module or object with the standard's functions, for this device's native arrays.
@@ -79,6 +79,8 @@ class Backend:
         synchronize: `(index) -> None`, waits until the device has finished; default: there is nothing to wait for.
         memory: `(index) -> (free, total)` in bytes, or None where it is not known.
         count: how many devices of this type there are: `"gpu:0"` to `f"gpu:{count - 1}"`.
+        writable: whether native arrays can be written, and slices and transposes of them share their memory, as
+            NumPy's do; where not, core writes by making new arrays.
     """
 
     namespace: Any
@@ -87,9 +89,11 @@ class Backend:
     synchronize: Callable[[int], None] | None = None
     memory: Callable[[int], tuple[int, int]] | None = None
     count: int = 1
+    writable: bool = True
 
     def __post_init__(self) -> None:
         _expect(self, "count", isinstance(self.count, int) and self.count >= 1, "a number of devices of at least 1")
+        _expect(self, "writable", isinstance(self.writable, bool), "True or False")
         for name in ("from_host", "to_host", "synchronize", "memory"):
             function = getattr(self, name)
             _expect(self, name, function is None or callable(function), "a function or None")
@@ -182,8 +186,10 @@ class ProfilerSink:
 class CallPath:
     """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
 
-    `load` names a function `(tensor class, key class, operate, bound, globals of the call site, run)` that returns what
-    stands in for `operate` in `rustorch_core._define.binary`; it calls native functions by `run`.
+    `load` names a function `(op, operate, bound, kept, core)` that returns what stands in for `operate` in
+    `rustorch_core._define.binary`: `bound` finds the native function of a key, `kept` says what the rules keep of the
+    inputs 0 and 1 and the output 2, and `core` holds the classes and functions that a recorded call is made of. It fits
+    one version of core, and raises TypeError where it does not know core's classes.
     """
 
     load: str | Callable[..., Callable[..., Any]]

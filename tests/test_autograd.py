@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rustorch as rt
-from rustorch_core._graph import Saved
+from rustorch_core._memory import Saved
 from rustorch_core._op import REGISTRY
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, OperandError, RusTorchError, ShapeError
 
@@ -66,7 +66,7 @@ def test_seeds() -> None:
     (x * x).backward(rt.asarray([1.0, 10.0]))
     assert x.grad.tolist() == [2, 40]
     x.grad = None
-    (x * x).backward(np.asarray([1.0, 0.0]))
+    (x * x).backward(rt.asarray(np.asarray([1.0, 0.0])))
     assert x.grad.tolist() == [2, 0]
     with pytest.raises(ShapeError, match=r"backward: a tensor of shape \(2,\) needs a gradient"):
         (x * x).backward()
@@ -294,7 +294,9 @@ def test_modules_as_arguments() -> None:
     assert type(gradient) is rt.nn.Sequential
     loss(model).backward()
     for (name, ours), theirs in zip(gradient.named_parameters(), model.parameters(), strict=True):
-        np.testing.assert_allclose(ours.detach().numpy(), theirs.grad.numpy(), rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            ours.detach().to("cpu").numpy(), theirs.grad.to("cpu").numpy(), rtol=1e-5, err_msg=name
+        )
     assert any(p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -376,8 +378,7 @@ def test_derivatives_of_compositions_with_kernels() -> None:
     w = rt.asarray([1.0, -2.0, 0.5], dtype="float64")
     hessian = [rt.grad(lambda v, i=i: rt.grad(lambda u: (rt.softmax(u) * w).sum())(v)[i])(x).tolist() for i in range(3)]
     p = np.exp([0.3, -1.2, 0.9]) / np.exp([0.3, -1.2, 0.9]).sum()
-    w_host, mean = np.asarray(w), p @ np.asarray(w)
-    centred = w_host - mean
+    centred = np.asarray(w.tolist()) - p @ np.asarray(w.tolist())
     expected = np.diag(p * centred) - np.outer(p * centred, p) - np.outer(p, p * centred)
     np.testing.assert_allclose(hessian, expected, atol=1e-12)
 
@@ -399,9 +400,9 @@ def test_gradients_have_the_shape_of_their_inputs(first: tuple[int, ...], second
 
 
 def test_gradients_have_the_dtype_of_their_inputs() -> None:
-    x, w = rt.ones(2, dtype="float16").requires_grad_(), rt.ones(2, dtype="float64").requires_grad_()
+    x, w = rt.ones(2, dtype="float32").requires_grad_(), rt.ones(2, dtype="float64").requires_grad_()
     (x * w).sum().backward()
-    assert (x.grad.dtype, w.grad.dtype) == (rt.float16, rt.float64)
+    assert (x.grad.dtype, w.grad.dtype) == (rt.float32, rt.float64)
     z = rt.ones(2).requires_grad_()
     rt.real((z * (1 + 2j)).sum()).backward()
     assert (z.grad.dtype, z.grad.tolist()) == (rt.float32, [1, 1])
@@ -580,6 +581,7 @@ def test_saved_values_survive_a_write_under_no_grad() -> None:
     assert (w.item(), w.grad.item()) == (1, 12)
 
 
+@pytest.mark.needs("host memory")
 def test_saved_values_survive_a_stranger() -> None:
     x = leaf(3.0)
     y = x * x
@@ -611,6 +613,7 @@ def test_saved_conditions_survive_a_write() -> None:
     assert x.grad.tolist() == [1, 0]
 
 
+@pytest.mark.needs("arrays that can be written")
 def test_nothing_is_copied_when_nothing_was_saved() -> None:
     x = rt.zeros(10)
     before = x._array

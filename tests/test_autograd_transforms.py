@@ -234,7 +234,7 @@ def test_checkpoint_runs_once_more_for_all_outputs():
 
 
 def test_checkpoint_keeps_nothing_but_its_arguments():
-    from rustorch_core._graph import Saved
+    from rustorch_core._memory import Saved
 
     kept = []
 

@@ -209,21 +209,19 @@ def test_a_failed_call_leaves_its_arguments_alone() -> None:
 # Garbage
 
 GARBAGE = [
-    F, V, I, B, C, ZERO, rt.asarray(2), rt.zeros((0, 3)), rt.asarray([1.0, 2.0], dtype="bfloat16"),
+    F, V, I, B, C, ZERO, rt.asarray(2), rt.zeros((0, 3)), rt.asarray([1.0, 2.0], dtype="bfloat16", device="cpu"),
     rt.asarray([3], dtype="uint8"), rt.ones(2).requires_grad_(), rt.ones((2, 1, 3)), None, "text", b"x", "", 0, 1, 3,
     -1, 2.5, math.nan, math.inf, 1j, True, [], [1, 2], (0,), (1, 0), (5, 5, 5), [F, F], [None], {}, set(), object(),
     Ellipsis, slice(1), np.float64(1), np.int8(-1), rt.float32, "float64", "cpu", int, rt.Tensor, range(3),
 ]  # fmt: skip
 ARRAYS = [np.ones(3), np.asarray(["a"]), np.asarray([None])]
 
-# What a function of the caller's raises is the caller's.
-CALLS_AT_ONCE = {"checkpoint", "hvp", "jvp", "vjp"}
+#: Functions that call what they are given, whose errors pass through.
+CALLERS = {"checkpoint", "custom_gradient", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"}
 NAMES = sorted(
     name
-    for name in dir(rt)
-    if inspect.isfunction(getattr(rt, name))
-    and not name.startswith(("_", "set_default"))
-    and name not in {"devices", *CALLS_AT_ONCE}
+    for name in {*dir(rt)} - {"devices"} - CALLERS
+    if inspect.isfunction(getattr(rt, name)) and not name.startswith(("_", "set_default"))
 )
 OWN_WORDS = re.compile(r"(positional|required|keyword) .*argument|argument.* (positional|keyword)|multiple values for")
 

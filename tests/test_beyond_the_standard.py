@@ -31,7 +31,7 @@ def same(ours, theirs, rtol=1e-12, atol=1e-13):
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         assert isinstance(one, (rt.Tensor, bool)), type(one)
-        one = one.numpy() if isinstance(one, rt.Tensor) else np.asarray(one)
+        one = one.to("cpu").numpy() if isinstance(one, rt.Tensor) else np.asarray(one)
         assert one.shape == np.shape(other)
         np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
 
@@ -73,19 +73,19 @@ def test_slices_of_nothing_but_nan(name):
     x = np.array([[np.nan, np.nan], [1.0, np.nan]])
     agrees(name, x, axis=1)
     agrees(name, WHOLE.astype(np.int64)) if name not in ("nanmean", "nanstd", "nanvar", "nanmedian") else None
-    gradient = rt.grad(lambda x: rt.sum(rt.nansum(getattr(rt, name)(x, axis=1))))(rt.asarray(x)).numpy()
+    gradient = rt.grad(lambda x: rt.sum(rt.nansum(getattr(rt, name)(x, axis=1))))(rt.asarray(x)).to("cpu").numpy()
     assert np.isfinite(gradient[1]).all() and gradient[1, 1] == 0
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "bool"])
 @pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmean", "nanvar", "nanstd"])
-def test_dtypes_without_nan(name):
-    for dtype in ("float16", "float32", "int32", "bool"):
-        x = rt.asarray(WHOLE[0]).astype(dtype)
-        expected = numpy_of(name)(x.numpy().astype("float64"))
-        found = getattr(rt, name)(x)
-        assert float(found) == pytest.approx(float(expected), rel=2e-3)
-        assert dtype in ("int32", "bool") or found.dtype == dtype
-        assert getattr(rt, name)(x, dtype="float64").dtype == "float64"
+def test_dtypes_without_nan(name, dtype):
+    x = rt.asarray(WHOLE[0]).astype(dtype)
+    expected = numpy_of(name)(x.to("cpu").numpy().astype("float64"))
+    found = getattr(rt, name)(x)
+    assert float(found) == pytest.approx(float(expected), rel=2e-3)
+    assert dtype in ("int32", "bool") or found.dtype == dtype
+    assert getattr(rt, name)(x, dtype="float64").dtype == "float64"
 
 
 @pytest.mark.parametrize("name", ["nansum", "nanprod", "nanmean", "nanvar", "nanstd", "nancumsum", "nancumprod"])
@@ -118,10 +118,13 @@ def test_places_without_nan(name):
         getattr(rt, name)(rt.asarray([[np.nan], [1.0]]), axis=1)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_nan_to_num_keeps_the_dtype(dtype):
+    agrees("nan_to_num", np.array([np.nan, np.inf, -np.inf, 2.0]).astype(dtype))
+
+
 def test_nan_to_num():
     x = np.array([np.nan, np.inf, -np.inf, 2.0])
-    for dtype in (np.float32, np.float64, np.float16):
-        agrees("nan_to_num", x.astype(dtype))
     agrees("nan_to_num", x, nan=3.0, posinf=4.0, neginf=-5.0)
     agrees("nan_to_num", np.array([complex(one, other) for one in x for other in x]), nan=1.0)
     agrees("nan_to_num", WHOLE)
@@ -314,7 +317,7 @@ def test_pad_with_values():
     x = rt.zeros(2)
     assert rt.pad(x, 0) is not x
     with pytest.raises(errors.ArgumentError, match="pad: mode is one of"):
-        rt.pad(x, 1, "mean")
+        rt.pad(x, 1, "nothing")
     with pytest.raises(errors.ArgumentError, match="pad: pad_width holds integers, none negative; met -1"):
         rt.pad(x, -1)
     with pytest.raises(errors.ShapeError, match="neither a number nor a pair"):
@@ -620,7 +623,7 @@ def test_matrix_exponentials():
     has_gradient(rt.linalg.expm, SQUARE)
     has_gradient(rt.linalg.expm, SQUARE * 2, tolerance=1e-5)
     single = rt.linalg.expm(rt.asarray(SQUARE, dtype="float32"))
-    np.testing.assert_allclose(single.numpy(), linalg.expm(SQUARE), rtol=2e-5)
+    np.testing.assert_allclose(single.to("cpu").numpy(), linalg.expm(SQUARE), rtol=2e-5)
     assert rt.linalg.expm(rt.zeros((0, 0))).shape == (0, 0)
     with pytest.raises(errors.ShapeError, match="expm: expected square matrices"):
         rt.linalg.expm(rt.ones((2, 3)))
@@ -643,7 +646,7 @@ def test_triangular_factors_of_singular_matrices():
     for x in (np.zeros((2, 2)), np.ones((3, 3)), np.array([[0.0, 1.0], [0.0, 2.0]])):
         p, lower, upper = rt.linalg.lu(tensor(x))
         same(p @ lower @ upper, x)
-        assert np.isfinite(lower.numpy()).all()
+        assert np.isfinite(lower.to("cpu").numpy()).all()
 
 
 @pytest.mark.parametrize("shapes", [[(2, 3), (3, 4)], [(2, 30), (30, 4), (4, 5), (5, 1)], [(3,), (3, 4), (4,)]])
@@ -690,7 +693,7 @@ SPECIAL = {
 
 
 def relative(ours, theirs):
-    ours = ours.numpy().astype(float)
+    ours = ours.to("cpu").numpy().astype(float)
     is_normal = np.isfinite(theirs) & (np.abs(theirs) > 1e-37) & (np.abs(theirs) < 1e37)
     return np.max(np.abs(ours[is_normal] - theirs[is_normal]) / np.abs(theirs[is_normal]))
 
@@ -746,11 +749,11 @@ def test_polygamma(n):
     # The recurrence carries over to negative numbers.
     x = rt.asarray([-0.4, -1.7, -3.2], dtype="float64")
     step = (-1) ** n * math.factorial(n) * x ** float(-n - 1)
-    same(rt.special.polygamma(n, x + 1), (rt.special.polygamma(n, x) + step).numpy(), rtol=1e-9)
+    same(rt.special.polygamma(n, x + 1), (rt.special.polygamma(n, x) + step).to("cpu").numpy(), rtol=1e-9)
 
 
 def test_polygamma_refuses():
-    with pytest.raises(errors.ArgumentError, match="polygamma: n is an integer of at least 0, met -1"):
+    with pytest.raises(errors.ArgumentError, match="polygamma: n is an integer from 0 to 170, met -1"):
         rt.special.polygamma(-1, rt.ones(1))
 
 
@@ -792,6 +795,7 @@ def test_sums_of_exponentials():
         has_gradient(getattr(rt.special, name), X)
 
 
+@pytest.mark.needs("float16")
 def test_half_precision_is_rounded_once():
     x = rt.asarray(np.linspace(0.1, 8, 100), dtype="float16")
     for name in ("gammaln", "gamma", "digamma", "entr", "log_ndtr"):

@@ -11,6 +11,8 @@ import pytest
 
 import rustorch as rt
 
+pytestmark = pytest.mark.needs("cpu")
+
 
 def rustorch(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rustorch", *map(str, arguments)]

@@ -11,11 +11,13 @@ from rustorch_core import _devices, _plugins
 from rustorch_core.errors import ArgumentError, BackendUnavailableError, PluginError
 from rustorch_core.plugin import Backend, CallPath, DeviceSpec, Kernel, OptimizerSpec, ProfilerSink
 
+pytestmark = pytest.mark.needs("cpu")
+
 
 @pytest.fixture
 def offer(monkeypatch):
-    """Put a device of a plugin beside the installed ones: `offer(distribution, type, ...facts)`."""
-    monkeypatch.setattr(_plugins, "records", list(_plugins.records))
+    """Put a device of a plugin beside the reference: `offer(distribution, type, ...facts)`."""
+    monkeypatch.setattr(_plugins, "records", [each for each in _plugins.records if each.name == "cpu"])
     for kept in ("_availability", "_opened", "_devices"):
         monkeypatch.setattr(_devices, kept, dict(getattr(_devices, kept)))
     monkeypatch.setattr(_devices._Default, "device", None)

@@ -7,6 +7,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.needs("cpu")
 PAGE = Path(__file__).parent.parent / "docs" / "plugins.md"
 PROGRAM = """
 import rustorch as rt
@@ -27,6 +30,6 @@ def test_the_device_of_the_page_works(tmp_path: Path) -> None:
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
     ((entry, module),) = project["entry-points"]["rustorch"].items()
     (about / "entry_points.txt").write_text(f"[rustorch]\n{entry} = {module}\n")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "RUSTORCH_PLUGINS": project["name"]}
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=environment)
     assert done.stdout == "strict [2.0, 4.0] cpu\n", done.stderr

@@ -5,6 +5,8 @@ import pytest
 from rustorch_core import _environment
 from rustorch_core.errors import EnvironmentVariableError
 
+pytestmark = pytest.mark.needs("cpu")
+
 
 def test_nothing_set_is_the_default():
     assert _environment.read({}) == _environment.Environment()

@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.needs("cpu")
+
 HEAVY = {
     "scipy",
     "sklearn",

@@ -3,20 +3,29 @@
 import inspect
 import pydoc
 import re
+import subprocess
+import sys
 import types
 
 import array_api_strict as strict
+import ml_dtypes
 import numpy as np
 import pytest
 
 import rustorch as rt
+from rustorch import _other_names
 from rustorch_core._op import REGISTRY
 
 #: Signatures that take more than the standard's, and why.
 WIDER = {
+    "all": "out=None, as xarray passes it on",
+    "any": "out=None, as xarray passes it on",
     "diff": "n by position, as scikit-learn passes it",
     "expand_dims": "an axis by default, and several",
+    "round": "decimals, as in NumPy and xarray",
     "squeeze": "no axis squeezes all, as in NumPy",
+    "std": "ddof, as xarray passes it",
+    "var": "ddof, as xarray passes it",
 }
 
 
@@ -66,7 +75,7 @@ def test_signatures_in_fft_are_the_standards(name: str) -> None:
 @pytest.mark.parametrize("name", list(WIDER))
 def test_wider_signatures_take_what_the_standards_take(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (rt, strict))
-    assert set(ours) == set(theirs)
+    assert set(ours) >= set(theirs)
     assert parameters(getattr(rt, name)) != parameters(getattr(strict, name))
     for parameter in theirs.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
@@ -77,7 +86,8 @@ def is_ours(name: str) -> bool:
     """Whether a name is the standard's, a dtype, or defined in this project, as what a chapter imports is not."""
     value = getattr(rt, name)
     home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
-    return name in MAIN or isinstance(value, np.dtype) or str(home).split(".")[0] in ("rustorch", "rustorch_core")
+    is_dtype = isinstance(value, type) and issubclass(value, (np.generic, ml_dtypes.bfloat16))
+    return name in MAIN or is_dtype or str(home).split(".")[0] in ("rustorch", "rustorch_core")
 
 
 def test_nothing_is_astray() -> None:
@@ -93,6 +103,20 @@ def test_every_name_in_dir_is_there() -> None:
         _ = rt.nothing
 
 
+SUBMODULES = [getattr(rt, name) for name in dir(rt) if isinstance(getattr(rt, name), types.ModuleType)]
+
+
+@pytest.mark.parametrize("module", [*SUBMODULES, rt.nn.functional], ids=lambda module: module.__name__)
+def test_dir_of_a_submodule_names_what_is_ours(module) -> None:  # type: ignore[no-untyped-def]
+    public = [name for name in dir(module) if not name.startswith("_")]
+    assert public
+    for name in public:
+        value = getattr(module, name)
+        home = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", "rustorch")
+        assert home.split(".")[0] in ("rustorch", "rustorch_core"), name
+    assert not {"annotations", "Any", "Callable"} & set(public)
+
+
 def test_public_functions_live_in_the_namespace() -> None:
     for name in dir(rt):
         value = getattr(rt, name)
@@ -105,7 +129,12 @@ def test_constants_and_dtypes() -> None:
     assert rt.nan != rt.nan
     assert rt.__array_api_version__ == "2025.12"
     for name in ("bool", "int8", "uint64", "float32", "complex128"):
-        assert getattr(rt, name) == name
+        dtype = rt.empty(1, dtype=getattr(rt, name)).dtype
+        assert isinstance(dtype, np.dtype)
+        assert dtype == getattr(rt, name)
+        assert dtype == name
+    assert rt.result_type(rt.bool, rt.int8, np.ones(1, np.int16), "int32", np.int64(1), rt.ones(1)) == "float32"
+    assert None not in (rt.float64, rt.float32)  # which a numpy.dtype would be: NumPy reads None as float64
 
 
 def test_inspection() -> None:
@@ -133,6 +162,25 @@ def test_finfo_and_iinfo_hold_python_numbers() -> None:
     assert type(rt.iinfo(rt.uint64).max) is int
 
 
+def resolved(path: str) -> object:
+    value: object = rt
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize(("name", "ours"), list(_other_names._OURS.items()))
+def test_a_name_of_others_leads_to_ours(name: str, ours: str) -> None:
+    assert callable(resolved(ours))
+    with pytest.raises(AttributeError, match=rf"'{name}'; use rustorch\.{re.escape(ours)}$"):
+        getattr(rt, name)
+
+
+def test_a_misspelt_name_leads_to_the_nearest() -> None:
+    run = subprocess.run([sys.executable, "-c", "import rustorch; rustorch.consat"], capture_output=True, text=True)
+    assert run.stderr.rstrip().endswith("module 'rustorch' has no attribute 'consat'. Did you mean: 'concat'?")
+
+
 # Docstrings
 
 
@@ -145,6 +193,23 @@ def test_help(name: str) -> None:
     first = text.splitlines()[0]
     assert first.rstrip(".") != first or text.split("\n\n")[0].endswith((".", ":"))
     assert name in pydoc.render_doc(getattr(rt, name))
+
+
+#: In the standard since 2025.12, which the strict implementation does not have yet.
+NEW = ["linalg.eig", "linalg.eigvals"]
+STANDARD = {*MAIN, *NEW, *(f"{part}.{name}" for part in ("linalg", "fft") for name in getattr(strict, part).__all__)}
+#: Not functions of the namespace there, but of what it tells about itself.
+INSPECTION = {"default_device", "devices"}
+
+
+def test_the_standard_is_named_as_the_source_of_what_it_has_and_of_nothing_else() -> None:
+    parts = {"": rt, "linalg.": rt.linalg, "fft.": rt.fft, "special.": rt.special, "nn.": rt.nn.functional}
+    functions = {prefix + name: getattr(part, name) for prefix, part in parts.items() for name in dir(part)}
+    named = {
+        name for name, value in functions.items() if inspect.isfunction(value) and "(Array API" in pydoc.getdoc(value)
+    }
+    expected = {name for name, value in functions.items() if inspect.isfunction(value)} & STANDARD
+    assert {name for name in named if not name.startswith("_")} - INSPECTION == expected - INSPECTION
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -84,7 +84,7 @@ def test_steps(name: str, reference, options, dtype: str, tolerance: float) -> N
     for gradient, expected in zip(gradients, reference(start, gradients, **options), strict=True):
         w.grad = rt.asarray(gradient, dtype=dtype)
         optimizer.step()
-        np.testing.assert_allclose(w.detach().numpy(), expected, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(w.detach().to("cpu").numpy(), expected, rtol=tolerance, atol=tolerance)
         assert w.dtype == dtype
 
 
@@ -252,7 +252,7 @@ def test_a_restored_state_continues_bit_for_bit(name: str, options) -> None:  # 
     other.load_state_dict(saved)
     train(again, other, 4)
     for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
-        assert ours.detach().numpy().tobytes() == theirs.detach().numpy().tobytes()
+        assert ours.detach().to("cpu").numpy().tobytes() == theirs.detach().to("cpu").numpy().tobytes()
 
 
 def test_a_state_is_not_changed_by_later_steps() -> None:

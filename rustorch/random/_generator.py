@@ -323,11 +323,13 @@ class Generator:
 
     # Discrete distributions
 
-    def integers(self, low: Any, high: Any, shape: Any = None, *, dtype: Any = None, device: Any = None) -> Tensor:
+    def integers(
+        self, low: Any, high: Any = None, shape: Any = None, *, dtype: Any = None, device: Any = None
+    ) -> Tensor:
         """Draw integers from low up to high, high not included, each as likely as any other.
 
         Arguments:
-            low: the lowest integer, or a tensor of them.
+            low: the lowest integer, or a tensor of them; 0 where `high` is left out, and this is high.
             high: above `low`, and at most one above the highest integer of the dtype.
             dtype: an integer dtype; by default int64.
             shape: the result's, to which the parameters broadcast.
@@ -336,6 +338,7 @@ class Generator:
         Raises:
             ArgumentError: where no integer lies between the bounds, or they are beyond the dtype.
         """
+        low, high = (0, low) if high is None else (low, high)
         call = _Call("integers", shape, dtype, device, "integer", low=(low, _INTEGER), high=(high, _INTEGER))
         return self._draw(call, _integers, *_integer_bounds(call.dtype, *call.values))
 

@@ -12,10 +12,9 @@ import numpy
 
 from rustorch_core import _devices, _graph
 from rustorch_core._axes import as_shape
-from rustorch_core._creation_functions import asarray
 from rustorch_core._data_types import CATEGORIES, Defaults, DType, as_dtype, float64, promote_types
 from rustorch_core._devices import Device
-from rustorch_core._tensor import Tensor, same_device
+from rustorch_core._tensor import Tensor, from_host, same_device
 from rustorch_core.errors import (
     ArgumentError,
     DTypeError,
@@ -35,13 +34,13 @@ class _Domain(NamedTuple):
     is_integer: bool = False
 
 
-_NUMBER = _Domain("a number", lambda x: ~numpy.isnan(x))
+_NUMBER = _Domain("a number", lambda x: x == x)
 _FINITE = _Domain("finite", numpy.isfinite)
 _NOT_NEGATIVE = _Domain("finite and at least 0", lambda x: numpy.isfinite(x) & (x >= 0))
 _POSITIVE = _Domain("finite and above 0", lambda x: numpy.isfinite(x) & (x > 0))
 _PROBABILITY = _Domain("from 0 to 1", lambda x: (x >= 0) & (x <= 1))
 _LOGITS = _Domain("finite or -inf", lambda x: x < numpy.inf)
-_INTEGER = _Domain("an integer", lambda x: numpy.full(x.shape, True), is_integer=True)
+_INTEGER = _Domain("an integer", lambda x: True, is_integer=True)
 _COUNT = _Domain("from 0 to 2**63 - 1", lambda x: (x >= 0) & (x < 2**63), is_integer=True)
 
 #: How a draw of which a gradient is wanted is written, as a function of one that has no parameters.
@@ -92,7 +91,7 @@ class _Call:
         """What was drawn, in the dtype and on the device that were asked for."""
         if values.size and values.dtype != self.dtype:
             self.check_holds(values.max())
-        return asarray(values.astype(self.dtype, copy=False), device=self.device)
+        return from_host(values.astype(self.dtype, copy=False), self.device)
 
     def check_holds(self, highest: Any) -> None:
         """Raise ArgumentError where the dtype is an integer one that ends below a number."""
@@ -114,24 +113,34 @@ class _Call:
         Raises:
             ArgumentError: where the dtype has no number there, or ends before a finite bound.
         """
-        infinity = numpy.asarray(numpy.inf).astype(self.dtype)
-        with numpy.errstate(over="ignore"):
-            least, greatest = low.astype(self.dtype), last.astype(self.dtype)
-        for bound, rounded in ((low, least), (high, greatest)):
-            beyond = bound[numpy.isfinite(bound) & ~numpy.isfinite(rounded.astype(float64))]
-            if beyond.size:
-                raise ArgumentError(f"{self.name}: a bound of {beyond.flat[0]} is beyond {self.dtype}")
-        least = numpy.where(least.astype(float64) < low, numpy.nextafter(least, infinity), least).astype(float64)
-        greatest = numpy.where(greatest.astype(float64) > last, numpy.nextafter(greatest, -infinity), greatest)
-        is_one_number = low == high
-        least, greatest = (
-            numpy.where(is_one_number, low, least),
-            numpy.where(is_one_number, low, greatest.astype(float64)),
-        )
-        pair = _first_pair(low, high, least > greatest)
-        if pair:
-            raise ArgumentError(f"{self.name}: {self.dtype} has no number between {pair[0]} and {pair[1]}")
-        return least, greatest
+        if low.ndim == high.ndim == 0:
+            return _numbers_rounded_inward(self.name, self.dtype, float(low), float(high), float(last))
+        return _rounded_inward(self.name, self.dtype, low, high, last)
+
+
+def _rounded_inward(name: str, dtype: DType, low: _Array, high: _Array, last: _Array) -> tuple[_Array, _Array]:
+    infinity = numpy.asarray(numpy.inf).astype(dtype)
+    with numpy.errstate(over="ignore"):
+        least, greatest = low.astype(dtype), last.astype(dtype)
+    for bound, rounded in ((low, least), (high, greatest)):
+        beyond = bound[numpy.isfinite(bound) & ~numpy.isfinite(rounded.astype(float64))]
+        if beyond.size:
+            raise ArgumentError(f"{name}: a bound of {beyond.flat[0]} is beyond {dtype}")
+    least = numpy.where(least.astype(float64) < low, numpy.nextafter(least, infinity), least).astype(float64)
+    greatest = numpy.where(greatest.astype(float64) > last, numpy.nextafter(greatest, -infinity), greatest)
+    is_one_number = low == high
+    least = numpy.where(is_one_number, low, least)
+    greatest = numpy.where(is_one_number, low, greatest.astype(float64))
+    pair = _first_pair(low, high, least > greatest)
+    if pair:
+        raise ArgumentError(f"{name}: {dtype} has no number between {pair[0]} and {pair[1]}")
+    return least, greatest
+
+
+@functools.lru_cache
+def _numbers_rounded_inward(name: str, dtype: DType, low: float, high: float, last: float) -> tuple[_Array, _Array]:
+    """The same for numbers, which a program mostly draws between again and again."""
+    return _rounded_inward(name, dtype, numpy.asarray(low), numpy.asarray(high), numpy.asarray(last))
 
 
 def _read(name: str, parameter: str, value: Any, domain: _Domain) -> _Array:
@@ -142,6 +151,8 @@ def _read(name: str, parameter: str, value: Any, domain: _Domain) -> _Array:
         OperandError, DTypeError: for no numbers, or numbers of another kind.
         ArgumentError: for numbers outside the domain.
     """
+    if type(value) is (int if domain.is_integer else float) and domain.holds(value):
+        return numpy.asarray(value)
     if isinstance(value, Tensor):
         _check_no_gradient(name, parameter, value)
         host = value.device.to_host(value._array)
@@ -190,7 +201,7 @@ def _one_integer(name: str, parameter: str, value: Any) -> int:
 
 def _first_pair(first: _Array, second: _Array, is_wrong: Any) -> tuple[Any, Any] | None:
     """The first two elements that met where something is wrong."""
-    if not numpy.any(is_wrong):
+    if not is_wrong.any():
         return None
     first, second, is_wrong = numpy.broadcast_arrays(first, second, numpy.asarray(is_wrong, dtype=bool))
     return first[is_wrong].flat[0], second[is_wrong].flat[0]
@@ -204,16 +215,20 @@ def _without_categories(name: str, parameter: str, shape: tuple[int, ...]) -> tu
 
 def _result_shape(name: str, shape: Any, given: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
     """The shape that was asked for, else that of the parameters together."""
-    met = " and ".join(f"{parameter} of shape {each}" for parameter, each in given.items())
-    try:
-        together = numpy.broadcast_shapes(*given.values())
-    except ValueError:
-        raise ShapeError(f"{name}: {met} do not broadcast together") from None
+    together: tuple[int, ...] = ()
+    if any(given.values()):
+        met = " and ".join(f"{parameter} of shape {each}" for parameter, each in given.items())
+        try:
+            together = numpy.broadcast_shapes(*given.values())
+        except ValueError:
+            raise ShapeError(f"{name}: {met} cannot be broadcast together") from None
     if shape is None:
         return together
     lengths = as_shape(name, shape)
     if any(length < 0 for length in lengths):
         raise ArgumentError(f"{name}: a length is at least 0, met shape {lengths}")
+    if not together:
+        return lengths
     try:
         fits = numpy.broadcast_shapes(together, lengths) == lengths
     except ValueError:

@@ -21,6 +21,7 @@ from rustorch_core._tensor import Tensor
 from rustorch_core.errors import (
     ArgumentError,
     AxisError,
+    OperandError,
     ShapeError,
 )
 
@@ -29,7 +30,7 @@ _Host = numpy.random.Generator
 
 
 def _uniform(host: _Host, low: _Array, high: _Array, least: _Array, greatest: _Array, shape: tuple[int, ...]) -> _Array:
-    return numpy.clip(host.uniform(low, high, shape), least, greatest)
+    return numpy.minimum(numpy.maximum(host.uniform(low, high, shape), least), greatest)
 
 
 def _truncated_normal(
@@ -143,6 +144,8 @@ def _population(name: str, x: Any, axis: Any) -> tuple[int, Device | None]:
         if x.ndim == 0:
             raise AxisError(f"{name}: a tensor without axes has nothing to choose from; for an integer n pass int(n)")
         return x.shape[one_axis(name, axis, x.ndim)], x.device
+    if not hasattr(x, "__index__"):
+        raise OperandError(f"{name}: expected an integer or a tensor, met {x!r}; make a tensor with rustorch.asarray")
     n = _one_integer(name, "n", x)
     if not 0 <= n < 2**63:
         raise ArgumentError(f"{name}: n is from 0 to 2**63 - 1, met {n}")

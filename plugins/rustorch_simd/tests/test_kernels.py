@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rustorch_simd import _kernels
 
+pytestmark = pytest.mark.needs("cpu")
+
 F = np.float32
 INF, NAN = math.inf, math.nan
 NAMES = sorted(name for name in vars(_kernels) if name[0] != "_" and name not in ("target", "targets"))
