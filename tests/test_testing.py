@@ -20,11 +20,10 @@ class Pair:
     second: object
 
 
-def wrong_at(index, factor=2.0):
-    """A square whose gradient is wrong in one place."""
-    return rt.custom_gradient(
-        lambda x: (x * x, lambda g: 2 * g * x * rt.asarray([1.0, factor][:: 1 - 2 * (index == 0)]))
-    )
+def wrong_at(index):
+    """A square whose gradient is twice as large in one place."""
+    factors = rt.asarray([2.0, 1.0] if index == 0 else [1.0, 2.0])
+    return rt.custom_gradient(lambda x: (x * x, lambda g: 2 * g * x * factors))
 
 
 def test_right_gradients_pass():
@@ -46,7 +45,6 @@ def test_every_precision(dtype):
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_worst_entry_is_named(index):
     x = tensor(1.0, 3.0)
-    numbers = (f"{4 * x[index].item():.8g}", f"{2 * x[index].item():.8g}")
 
     def flawed(pair, others):
         return rt.sum(wrong_at(index)(pair.second["w"])) + rt.sum(others[0] * pair.first)
@@ -56,14 +54,12 @@ def test_the_worst_entry_is_named(index):
     words = str(raised.value)
     assert f"order 1 differ, most of all for argument 0.second['w'] at index ({index},): the gradient is" in words
     ours, theirs = (float(part) for part in (words.split("gradient is ")[1].split(",")[0], words.split("gives ")[1]))
-    assert ours == pytest.approx(2 * theirs, rel=1e-6), numbers
+    assert ours == pytest.approx(2 * theirs, rel=1e-6)
 
 
 def test_a_wrong_complex_entry_is_named():
     flawed = rt.custom_gradient(lambda z: (rt.real(z * rt.conj(z)), lambda g: 2 * g * z))
-    with pytest.raises(
-        errors.GradientMismatchError, match=r"argument 0 at index \(1,\): the gradient is .*\+.*j, a fin"
-    ):
+    with pytest.raises(errors.GradientMismatchError, match=r"argument 0 at index \(1,\): .*j, a finite .*j"):
         gradcheck(flawed, (tensor(0.1 + 0.2j, 1 + 3j, dtype="complex128"),))
 
 
@@ -128,5 +124,5 @@ def test_not_close(actual, expected, words):
 
 
 def test_other_structures_are_not_close():
-    with pytest.raises(errors.ArgumentError, match="one structure"):
+    with pytest.raises(errors.MismatchError, match="one structure"):
         assert_close([rt.ones(1)], [rt.ones(1), rt.ones(1)])
