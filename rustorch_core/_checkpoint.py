@@ -102,13 +102,18 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         return fn(*args, **kwargs)
     leaves, rebuild = _tree.flatten((args, kwargs))
     kept = [Kept(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    del leaves
     states: dict[Stream, Any] = {}
     since = _graph.now()
     with _noting_draws(states):
         result = fn(*args, **kwargs)
     outputs, rebuild_output = _tree.flatten(result)
-    places = [index for index, each in enumerate(outputs) if isinstance(each, Tensor) and each.requires_grad]
+    given = {id(leaf) for leaf in leaves}
+    places = [
+        index
+        for index, each in enumerate(outputs)
+        if isinstance(each, Tensor) and each._node is not None and each._node.order > since and id(each) not in given
+    ]
+    del leaves
     if not places:
         return result
     parents = _graph.boundary([outputs[index]._node for index in places], since)

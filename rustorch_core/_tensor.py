@@ -295,10 +295,9 @@ class Tensor:
         return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
-        if not self.is_leaf:
-            return self
-        made = add_detached(self, tensor_like(type(self), self._array, self._key))
-        return made.requires_grad_(self.requires_grad)
+        """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
+        copied: Tensor = self.__deepcopy__({}) if self.is_leaf else self.clone()
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -331,9 +330,11 @@ class Tensor:
                 device = target
             else:
                 dtype = target
-        moved = self
-        if device is not None and find_device(device) is not self.device:
-            moved = _creation_functions._transfer(moved, device=find_device(device))
+        moved, place = self, self.device if device is None else find_device(device)
+        if dtype is not None and not place.supports(self.dtype):
+            moved = _data_type_functions.astype(moved, dtype, copy=False)
+        if place is not self.device:
+            moved = _creation_functions._transfer(moved, device=place)
         if dtype is not None:
             moved = _data_type_functions.astype(moved, dtype, copy=False)
         return moved

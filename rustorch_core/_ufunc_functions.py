@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from rustorch_core import _define
+from rustorch_core._arguments import flag
 from rustorch_core._creation_functions import zeros_like
 from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import cast, public_names
@@ -181,7 +182,7 @@ def angle(x: Tensor, /, deg: bool = False) -> Tensor:
     """
     check_tensor("angle", x)
     radians = atan2(imag(x), real(x)) if _is_complex(x) else atan2(x * 0, x)
-    return rad2deg(radians) if deg else radians
+    return rad2deg(radians) if flag("angle", "deg", deg) else radians
 
 
 def iscomplex(x: Tensor, /) -> Tensor:

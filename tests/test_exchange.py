@@ -515,6 +515,16 @@ def test_memory_of_another_device_stays_there(far):
     assert rt.asarray(given, copy=True)._array is not given
 
 
+def test_a_dtype_that_a_device_lacks(far):
+    x = rt.asarray([1.0, 2.0], dtype="float64")
+    with pytest.raises(TypeError, match="far has no float64"):
+        x.to(far)
+    there = x.to(far, dtype="float32")
+    assert (there.device, there.dtype, there.tolist()) == (far, rt.float32, [1, 2])
+    back = there.to("cpu", dtype="float64")
+    assert (back.device, back.dtype, back.tolist()) == ("cpu", rt.float64, [1, 2])
+
+
 def test_the_host_gets_a_copy_where_it_asks_for_one(far):
     x = rt.asarray([1.0, 2.0], device=far)
     for version in (None, (1, 0)):
