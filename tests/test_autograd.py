@@ -515,6 +515,7 @@ def test_the_graph_is_freed_as_it_is_walked() -> None:
     assert middle._node.saved is None
 
 
+@pytest.mark.needs("cpu")
 def test_a_deep_chain_needs_no_recursion_and_leaves_nothing() -> None:
     gc.collect()
     gc.disable()
@@ -534,6 +535,7 @@ def test_a_deep_chain_needs_no_recursion_and_leaves_nothing() -> None:
         gc.enable()
 
 
+@pytest.mark.needs("cpu")
 def test_a_deep_chain_that_is_never_walked_falls_with_its_end() -> None:
     x = leaf(1.0)
     y = x
