@@ -145,8 +145,8 @@ def array_split(x: Tensor, indices_or_sections: Any, /, axis: int = 0) -> list[T
     chosen = one_axis("array_split", axis, x.ndim)
     length = x.shape[chosen]
     if isinstance(indices_or_sections, int):
-        if indices_or_sections < 1:
-            raise ArgumentError(f"array_split: expected at least 1 part, met {indices_or_sections}")
+        if not 1 <= indices_or_sections < 2**31:
+            raise ArgumentError(f"array_split: expected at least 1 part, below 2**31, met {indices_or_sections}")
         short, longer = divmod(length, indices_or_sections)
         cuts = tuple(part * short + min(part, longer) for part in range(1, indices_or_sections))
     else:

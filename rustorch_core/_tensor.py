@@ -366,6 +366,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise OperandError(f"grad: expected a tensor or None, met {type(value).__name__}")
         if value is not None and (value.shape != self.shape or value.device is not self.device):
             raise ArgumentError(
                 f"grad: expected shape {self.shape} on {self.device}, met shape {value.shape} on {value.device}"
@@ -451,7 +453,7 @@ class Tensor:
 
 def tensor_like(kind: type[Tensor], array: Any, key: DispatchKey) -> Tensor:
     """A tensor of this class around a native array."""
-    made = kind.__new__(kind)
+    made = object.__new__(kind)
     made._array = array
     made._key = key
     made._node = made._place = made._saved = None
@@ -471,8 +473,8 @@ def wrap(native: Any, device: Device) -> Tensor:
 
 def from_host(array: np.ndarray[Any, Any], device: Device) -> Tensor:
     """A tensor of a NumPy array, whose memory it takes over where the device is the host's."""
-    native = array if device.shares_host_memory else device.from_host(array)
-    return tensor_like(Tensor, native, device.key(array.dtype))
+    key = device.key(array.dtype)  # raises where the device has no such dtype
+    return tensor_like(Tensor, array if device.shares_host_memory else device.from_host(array), key)
 
 
 def _rebuild(kind: type[Tensor], values: Any, dtype: str, device_name: str, requires_grad: bool) -> Tensor:

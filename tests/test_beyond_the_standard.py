@@ -299,7 +299,7 @@ def test_splits_are_views():
     assert x.tolist() == [0, 0, 5, 0]
     with pytest.raises(errors.ArgumentError, match="split: 4 places along axis 0 do not divide into 3"):
         rt.split(x, 3)
-    with pytest.raises(errors.ArgumentError, match="array_split: expected at least 1 part, met 0"):
+    with pytest.raises(errors.ArgumentError, match=r"array_split: expected at least 1 part.*met 0"):
         rt.array_split(x, 0)
 
 

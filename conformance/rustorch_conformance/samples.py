@@ -308,6 +308,7 @@ CASES: dict[str, list[Case]] = {
     "any": _reductions(),
     "argmax": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1, "keepdims": True})],
     "argmin": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 0})],
+    "sort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True}), Case(((0, 3),))],
     "argsort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True})],
     "astype": [Case(((3, 4),), call=lambda x: x.astype("complex128"), reference=lambda x: x.astype(complex))],
     "betainc": _of_three(rustorch.special.betainc, _incomplete_betas),
