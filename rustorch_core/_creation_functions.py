@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from rustorch_core import _data_types, _devices, _exchange, _graph
-from rustorch_core._arguments import flag, one_of
+from rustorch_core._arguments import flag, number, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, beside, op, promoted, public_names
@@ -415,6 +415,7 @@ def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = T
     Raises:
         ArgumentError: where an end is 0 or their signs differ.
     """
+    start, stop = number("geomspace", "start", start), number("geomspace", "stop", stop)
     if not start or not stop or (start < 0) != (stop < 0):
         raise ArgumentError(f"geomspace: expected two ends of one sign, met {start} and {stop}")
     exponents = linspace(math.log10(abs(start)), math.log10(abs(stop)), num, endpoint=endpoint, **others)
