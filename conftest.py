@@ -5,6 +5,7 @@ A test says what it needs of the default device beyond the standard: `@pytest.ma
 about plugins, commands or the reference device, needs "cpu".
 """
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,9 @@ import rustorch as rt
 from rustorch_core._data_types import DTYPES
 from rustorch_core._devices import Device
 from rustorch_core.errors import DTypeError
+
+# SciPy reads it when it is imported, whichever test comes first; scikit-learn takes no other value.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 
 def _sums_booleans(device: Device) -> bool:

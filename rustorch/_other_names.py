@@ -18,6 +18,7 @@ _OTHER_NAMES = {
     "clip": "clamp",
     "concat": "cat concatenate append",
     "conj": "conjugate",
+    "deg2rad": "radians",
     "divide": "div true_divide",
     "equal": "eq",
     "expand_dims": "unsqueeze",
@@ -53,6 +54,7 @@ _OTHER_NAMES = {
     "not_equal": "ne",
     "permute_dims": "permute",
     "pow": "power",
+    "rad2deg": "degrees",
     "random.bernoulli": "bernoulli",
     "random.integers": "randint",
     "random.multinomial": "multinomial",
@@ -80,6 +82,11 @@ _OTHER_NAMES = {
     "unstack": "unbind",
 }
 _OURS = {other: ours for ours, others in _OTHER_NAMES.items() for other in others.split()}
+
+
+def ours(name: str) -> str:
+    """Our name for what another library calls by a name; that name itself where it is ours, or not known."""
+    return _OURS.get(name, name)
 
 
 def hint(name: str) -> str:

@@ -143,13 +143,18 @@ def find(op: Op, key: DispatchKey) -> tuple[str, Native]:
 
 
 def _key_in_category(op: Op, key: DispatchKey) -> DispatchKey:
-    """The key under which the op runs: integers enter a floating-point function in the default dtype."""
+    """The key under which the op runs.
+
+    Integers enter a floating-point function in the default dtype, and any number a logical one as whether it is not 0.
+    """
     allowed = _data_types.CATEGORIES[op.category]
     if key.dtype in allowed:
         return key
     integers = _data_types.CATEGORIES["integer or boolean"]
     if key.dtype in integers and _data_types.Defaults.floating in allowed and not allowed & integers:
         return key.device.key(_data_types.Defaults.floating)
+    if op.category == "boolean" and op.kind in ("unary", "binary"):
+        return key.device.key(_data_types.DTYPES["bool"])
     if key.dtype == _data_types.DTYPES["bool"] and op.category in ("numeric", "real-valued"):
         return key  # booleans count as 0 and 1, as in NumPy and PyTorch; what cannot count them raises by itself
     raise DTypeError(f"{op.name}: {key.dtype} met, but {op.category} dtypes are expected; use astype to convert")

@@ -300,11 +300,21 @@ def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
     selects=True,
     native=lambda xp, condition, x1, x2: xp.where(condition, x1, x2),
 )
-def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
+def _where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
+    if condition.dtype not in CATEGORIES["boolean"]:
+        raise DTypeError(f"where: a condition of {condition.dtype} met, but a boolean one is expected; compare first")
+    if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
+        x1 = beside("where", condition, x1)
+        x1 = cast(x1, scalar_dtype(x2)) if x1.dtype == bool and type(x2) is int else x1
+    x1, x2 = promoted("where", x1, x2)
+    return (condition, x1, x2), {}
+
+
+def where(condition: Tensor, x1: Any = None, x2: Any = None, /) -> Tensor:
     """Choose elements from one of two arrays (Array API: where).
 
     Arguments:
-        condition: boolean tensor.
+        condition: boolean tensor; alone, it is searched as by `nonzero`, as NumPy does.
         x1: tensor or Python number, chosen where the condition is true.
         x2: tensor or Python number, chosen elsewhere; all three shapes broadcast.
 
@@ -314,13 +324,16 @@ def where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
         >>> rt.where(x > 0, x, 0)
         tensor([0., 2.], dtype=float32)
     """
-    if condition.dtype not in CATEGORIES["boolean"]:
-        raise DTypeError(f"where: a condition of {condition.dtype} met, but a boolean one is expected; compare first")
-    if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
-        x1 = beside("where", condition, x1)
-        x1 = cast(x1, scalar_dtype(x2)) if x1.dtype == bool and type(x2) is int else x1
-    x1, x2 = promoted("where", x1, x2)
-    return (condition, x1, x2), {}
+    if x1 is None and x2 is None:
+        from rustorch_core._searching_functions import nonzero
+
+        return nonzero(condition)
+    return _where(condition, x1, x2)
+
+
+where.__module__ = PUBLIC
+where.op = _where.op  # type: ignore[attr-defined]
+where.op.function = where  # type: ignore[attr-defined]
 
 
 @op(

@@ -15,6 +15,7 @@ import numpy
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
 from rustorch_core._axes import Axes, broadcast_shapes
+from rustorch_core._creation_functions import asarray
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
@@ -40,7 +41,7 @@ from rustorch_core._elementwise_functions import (
     tan,
     where,
 )
-from rustorch_core._manipulation_functions import broadcast_to
+from rustorch_core._manipulation_functions import broadcast_to, expand_dims
 from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, softplus
 from rustorch_core._neural_functions import sigmoid as expit
 from rustorch_core._searching_functions import unique_values
@@ -64,6 +65,7 @@ __all__ = [
     "log_softmax",
     "logit",
     "logsumexp",
+    "multigammaln",
     "ndtr",
     "ndtri",
     "polygamma",
@@ -373,6 +375,19 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     if not isinstance(n, int) or not 0 <= n <= 170:
         raise ArgumentError(f"polygamma: n is an integer from 0 to 170, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
+
+
+def multigammaln(a: Any, d: int, /) -> Tensor:
+    """Compute the logarithm of the multivariate gamma function (SciPy: special.multigammaln).
+
+    Arguments:
+        a: tensor of a real floating-point dtype, above (d - 1) / 2.
+        d: the dimension.
+    """
+    check_tensor("multigammaln", a)
+    places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
+    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
+    return total + d * (d - 1) / 4 * math.log(math.pi)
 
 
 def _betaln(x1: Tensor, x2: Tensor) -> Tensor:

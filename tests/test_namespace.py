@@ -25,6 +25,7 @@ WIDER = {
     "round": "decimals, as in NumPy and xarray",
     "squeeze": "no axis squeezes all, as in NumPy",
     "std": "ddof, as xarray passes it",
+    "where": "a condition alone, as in NumPy and scikit-learn",
     "var": "ddof, as xarray passes it",
 }
 

@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 #: Modules of others, and ours that is to follow each of them.
-_FOLLOWERS = {"einops._backends": f"{__name__}.einops"}
+_FOLLOWERS = {"einops._backends": f"{__name__}.einops", "xarray": f"{__name__}.ufuncs"}
 
 
 class _Watcher:
