@@ -14,6 +14,7 @@ import numpy
 
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
+from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._creation_functions import asarray
 from rustorch_core._data_types import CATEGORIES, DTYPES
@@ -385,6 +386,7 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
         d: the dimension.
     """
     check_tensor("multigammaln", a)
+    d = integer("multigammaln", "d", d)
     places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
     total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
