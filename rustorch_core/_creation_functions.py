@@ -439,7 +439,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Make coordinate grids of vectors (Array API: meshgrid).
+    """Make coordinate grids of vectors, each in memory of its own (Array API: meshgrid).
 
     Arguments:
         arrays: vectors of one dtype.
@@ -457,7 +457,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     grids = broadcast_arrays(*spread)
     if indexing == "xy" and ndim > 1:
         grids = tuple(permute_dims(grid, (1, 0, *range(2, ndim))) for grid in grids)
-    return grids
+    return tuple(asarray(grid, copy=True) for grid in grids)
 
 
 @op("tril", "all", lambda g, k: tril(g, k=k), selects=True)

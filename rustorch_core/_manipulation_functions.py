@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Prepared:
         ShapeError: where the numbers of elements differ.
         ArgumentError: where `copy=False` and the memory does not allow it.
     """
-    return (x,), {"shape": resolved_shape("reshape", shape, x.size), "copy": copy}
+    return (x,), {"shape": resolved_shape("reshape", shape, math.prod(x._array.shape)), "copy": copy}
 
 
 @op("permute_dims", "all", lambda g, axes: permute_dims(g, _inverse(axes)), is_view=True)
@@ -74,7 +75,7 @@ def moveaxis(x: Tensor, source: Axes, destination: Axes, /) -> Tensor:
     return permute_dims(x, order)
 
 
-@op("broadcast_to", "all", lambda g: g, is_view=True)
+@op("broadcast_to", "all", lambda g: g, is_view=True, is_read_only=True)
 def broadcast_to(x: Tensor, /, shape: Any) -> Prepared:
     """Repeat along axes of length 1, without a copy, to reach a shape (Array API: broadcast_to).
 

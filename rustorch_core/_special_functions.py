@@ -24,6 +24,7 @@ from rustorch_core._elementwise_functions import (
     abs,
     atanh,
     clip,
+    cos,
     exp,
     isinf,
     log,
@@ -429,8 +430,8 @@ betaln = binary(
 beta = binary(
     "beta",
     (
-        lambda g, y, x1, x2: g * y * (digamma(x1) - digamma(x1 + x2)),
-        lambda g, y, x1, x2: g * y * (digamma(x2) - digamma(x1 + x2)),
+        lambda g, y, x1, x2: g * _beta_slope(y, x1, x2),
+        lambda g, y, x1, x2: g * _beta_slope(y, x2, x1),
     ),
     "the beta function, gamma(x1) gamma(x2) / gamma(x1 + x2)",
     _beta,
@@ -560,7 +561,7 @@ log_expit = unary(
 )
 xlogy = binary(
     "xlogy",
-    (lambda g, x2: g * log(x2), lambda g, x1, x2: g * _quotient(x1, x2)),
+    (lambda g, x1, x2: g * _log_but_at_0(log, x1, x2, 0), lambda g, x1, x2: g * _quotient(x1, x2)),
     "x1 * log(x2), and 0 where x1 is 0",
     lambda x1, x2: _times_log(x1, x2, log),
     domain=(0.2, 3.0),
@@ -568,7 +569,7 @@ xlogy = binary(
 )
 xlog1py = binary(
     "xlog1py",
-    (lambda g, x2: g * log1p(x2), lambda g, x1, x2: g * _quotient(x1, 1 + x2)),
+    (lambda g, x1, x2: g * _log_but_at_0(log1p, x1, x2, -1), lambda g, x1, x2: g * _quotient(x1, 1 + x2)),
     "x1 * log(1 + x2), and 0 where x1 is 0",
     lambda x1, x2: _times_log(x1, x2, log1p),
     domain=(0.2, 3.0),
@@ -584,7 +585,7 @@ entr = unary(
 )
 rel_entr = binary(
     "rel_entr",
-    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * x1 / x2),
+    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
     "x1 * log(x1 / x2), 0 where x1 is 0, and infinity where either is negative",
     _rel_entr,
     domain=(0.2, 3.0),
@@ -592,12 +593,27 @@ rel_entr = binary(
 )
 kl_div = binary(
     "kl_div",
-    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - x1 / x2)),
+    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
     "x1 * log(x1 / x2) - x1 + x2, and infinity where either is negative",
     lambda x1, x2: _rel_entr(x1, x2) - x1 + x2,
     domain=(0.2, 3.0),
     reference=lambda x1, x2: x1 * numpy.log(x1 / x2) - x1 + x2,
 )
+
+
+def _log_but_at_0(logarithm: Callable[[Tensor], Tensor], x1: Tensor, x2: Tensor, pole: float) -> Tensor:
+    """The logarithm of x2, and 0 where it has its pole and x1 is 0: there the function is 0 along x2."""
+    is_corner = logical_and(x1 == 0, x2 == pole)
+    return where(is_corner, 0, logarithm(where(is_corner, 1, x2)))
+
+
+def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+    """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
+    total = x1 + x2
+    is_crossing = logical_and(total <= 0, total == round(total))
+    slope = gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
+    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1)) * slope
+    return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
 
 
 def _quotient(x1: Tensor, x2: Tensor) -> Tensor:

@@ -295,10 +295,9 @@ class Tensor:
         return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
     def __copy__(self) -> Tensor:
-        if not self.is_leaf:
-            return self
-        made = add_detached(self, tensor_like(type(self), self._array, self._key))
-        return made.requires_grad_(self.requires_grad)
+        """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
+        copied: Tensor = self.__deepcopy__({}) if self.is_leaf else self.clone()
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

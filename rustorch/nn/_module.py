@@ -187,7 +187,7 @@ def _with_parameters(module: Module, leaves: Mapping[str, Any], prefix: str = ""
 
 def _as_parameter(leaf: Tensor) -> Parameter:
     """A tensor in a parameter's place, with its own place in the graph."""
-    made = tensor_like(Parameter, leaf._array, leaf._key)
+    made = add_detached(leaf, tensor_like(Parameter, leaf._array, leaf._key))
     made._node = leaf._node
     return made
 
