@@ -222,9 +222,3 @@ def test_a_wrong_fact_is_refused_where_it_is_stated(fact, facts, message):
 def test_facts_are_frozen():
     with pytest.raises(AttributeError):
         DeviceSpec(type="x", load="a:b").rank = 3
-
-
-def test_a_device_that_cannot_tell_whether_a_reshape_copies():
-    x = rt.asarray([1.0, 2.0], device="strict")
-    assert rt.tile(x, (0,)).shape == (0,)
-    assert rt.reshape(rt.zeros((0, 2), device="strict")[:, ::2], (0,)).shape == (0,)
