@@ -294,15 +294,22 @@ class Tensor:
         values = self.device.to_host(self._array)
         return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
+    def _stands_for_another(self) -> bool:
+        """Whether a copy must carry the gradient on: a computed tensor, or the argument of a function under `grad`."""
+        node = self._node
+        return node is not None and (node.op is not None or node.receiver is None)
+
     def __copy__(self) -> Tensor:
-        if not self.is_leaf:
+        if self._stands_for_another():
             return self
         made = add_detached(self, tensor_like(type(self), self._array, self._key))
         return made.requires_grad_(self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise GradientError("deepcopy of a computed tensor would lose its gradient; call .detach() or .clone()")
+        if self._stands_for_another():
+            made: Tensor = self.clone()
+            memo[id(self)] = made
+            return made
         made = tensor_like(type(self), self._key.namespace.asarray(self._array, copy=True), self._key)
         made.requires_grad_(self.requires_grad)
         memo[id(self)] = made

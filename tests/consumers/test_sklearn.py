@@ -192,9 +192,7 @@ def dispatch() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    "expression", [*DIFFERENTIABLE.strip().splitlines(), *FLAT.split("\n")[1:-1], *COMPILED.strip().splitlines()]
-)
+@pytest.mark.parametrize("expression", [*DIFFERENTIABLE, *COMPILED, *FLAT])
 def test_values(calls, expression):
     calls(ARRAYS, NAMES).check_values(expression)
 
