@@ -6,8 +6,6 @@ import pytest
 
 import rustorch as rt
 
-pytestmark = pytest.mark.needs("host memory")
-
 DRAW = np.random.default_rng(3)
 ARRAYS = {
     "R": DRAW.standard_normal((4, 5)),

@@ -13,8 +13,6 @@ import pytest
 import rustorch as rt
 from rustorch.nn.einops import EinMix, Rearrange, Reduce
 
-pytestmark = pytest.mark.needs("host memory")
-
 DRAW = np.random.default_rng(8)
 ARRAYS = {
     "A": DRAW.standard_normal((2, 3, 4)),

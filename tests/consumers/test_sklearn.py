@@ -20,8 +20,6 @@ from sklearn.linear_model import (
 from sklearn.metrics import pairwise
 from sklearn.utils import extmath
 
-pytestmark = pytest.mark.needs("host memory")
-
 DRAW = np.random.default_rng(5)
 CLASSES = np.repeat([0, 1, 2], 12)
 ARRAYS = {

@@ -10,8 +10,6 @@ import xarray as xr
 
 import rustorch as rt
 
-pytestmark = pytest.mark.needs("host memory")
-
 DRAW = np.random.default_rng(2)
 PLAIN = DRAW.standard_normal((4, 6))
 #: `A` and `B` are whole, `H` has holes, `P` is positive, `V` runs along x, `N` holds whole numbers.
