@@ -17,6 +17,7 @@ from rustorch_core import _statistical_functions as statistical
 from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._creation_functions import asarray
+from rustorch_core._data_type_functions import finfo
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
@@ -52,6 +53,7 @@ from rustorch_core.errors import ArgumentError, DTypeError
 __all__ = [
     "beta",
     "betaln",
+    "binom",
     "digamma",
     "entr",
     "erf",
@@ -434,6 +436,16 @@ def _beta(x1: Tensor, x2: Tensor) -> Tensor:
     return where(is_positive, exp(_betaln(where(is_positive, x1, 1), where(is_positive, x2, 1))), products)
 
 
+def _binom(n: Tensor, k: Tensor) -> Tensor:
+    """By the beta function, and exact where both are whole and the result is."""
+    is_large = logical_and(n - k > -1, k > -1)
+    plain = exp(-log1p(where(is_large, n, 1)) - _betaln(where(is_large, 1 + n - k, 1), where(is_large, 1 + k, 1)))
+    value = where(is_large, plain, 1 / ((n + 1) * _beta(1 + n - k, 1 + k)))
+    is_whole = logical_and(n == round(n), k == round(k))
+    value = where(logical_and(is_whole, abs(value) < 0.1 / finfo(n.dtype).eps), round(value), value)
+    return where(logical_and(logical_and(is_whole, n >= 0), where(k < 0, True, k > n)), 0, value)
+
+
 _log_gamma_of = numpy.vectorize(math.lgamma, otypes=[float])
 
 betaln = binary(
@@ -454,6 +466,20 @@ beta = binary(
     _beta,
     domain=(0.3, 6.0),
     reference=lambda a, b: numpy.exp(_log_gamma_of(a) + _log_gamma_of(b) - _log_gamma_of(a + b)),
+)
+
+binom = binary(
+    "binom",
+    (
+        lambda g, y, x1, x2: g * y * (digamma(x1 + 1) - digamma(x1 - x2 + 1)),
+        lambda g, y, x1, x2: g * y * (digamma(x1 - x2 + 1) - digamma(x2 + 1)),
+    ),
+    "the binomial coefficient, gamma(x1 + 1) / (gamma(x2 + 1) gamma(x1 - x2 + 1))",
+    _binom,
+    domain=(0.3, 5.0),
+    reference=lambda a, b: numpy.vectorize(
+        lambda n, k: math.gamma(n + 1) / math.gamma(k + 1) / math.gamma(n - k + 1), otypes=[float]
+    )(a, b),
 )
 
 # The normal distribution
