@@ -281,3 +281,7 @@ def _assert_one_close(name: str, ours: Any, theirs: Any, rtol: float | None, ato
 
 def _on_host(x: Any) -> Any:
     return x.device.to_host(x._array) if isinstance(x, Tensor) else numpy.asarray(x)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -306,7 +306,9 @@ def _alias(x: Tensor) -> Tensor:
         from rustorch_core._elementwise_functions import positive
 
         return positive(x)
-    return x.detach().requires_grad_()
+    made = x.detach()
+    made._node = Node(None, made.shape, made._key)  # without a receiver: its gradient is the caller's to collect
+    return made
 
 
 def stop_gradient(x: Tensor) -> Tensor:

@@ -92,8 +92,11 @@ def set_default_dtype(dtype: Any) -> None:
     chosen = as_dtype(dtype)
     if chosen not in (float32, float64):
         raise DTypeError(f"set_default_dtype: {chosen} cannot be the default; choose float32 or float64")
+    from rustorch_core._dispatch import _unbind
+
     Defaults.floating = chosen
     promote_types.cache_clear()
+    _unbind()  # integers enter a floating-point function in the dtype that was the default when it was bound
 
 
 def as_dtype(dtype: Any) -> DType:

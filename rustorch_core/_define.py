@@ -308,7 +308,7 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
         raise OperandError(
             f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
         )
-    if not device.shares_host_memory and not isinstance(other, numpy.generic):
+    if not device.shares_host_memory and numpy.ndim(other):
         raise DeviceMismatchError(
             f"{name}: a NumPy array met a tensor on {device}; use rustorch.asarray(array, device={str(device)!r})"
         )

@@ -14,8 +14,10 @@ import numpy
 
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
+from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._creation_functions import asarray
+from rustorch_core._data_type_functions import finfo
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
@@ -51,6 +53,7 @@ from rustorch_core.errors import ArgumentError, DTypeError
 __all__ = [
     "beta",
     "betaln",
+    "binom",
     "digamma",
     "entr",
     "erf",
@@ -385,6 +388,7 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
         d: the dimension.
     """
     check_tensor("multigammaln", a)
+    d = integer("multigammaln", "d", d)
     places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
     total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
@@ -432,6 +436,16 @@ def _beta(x1: Tensor, x2: Tensor) -> Tensor:
     return where(is_positive, exp(_betaln(where(is_positive, x1, 1), where(is_positive, x2, 1))), products)
 
 
+def _binom(n: Tensor, k: Tensor) -> Tensor:
+    """By the beta function, and exact where both are whole and the result is."""
+    is_large = logical_and(n - k > -1, k > -1)
+    plain = exp(-log1p(where(is_large, n, 1)) - _betaln(where(is_large, 1 + n - k, 1), where(is_large, 1 + k, 1)))
+    value = where(is_large, plain, 1 / ((n + 1) * _beta(1 + n - k, 1 + k)))
+    is_whole = logical_and(n == round(n), k == round(k))
+    value = where(logical_and(is_whole, abs(value) < 0.1 / finfo(n.dtype).eps), round(value), value)
+    return where(logical_and(logical_and(is_whole, n >= 0), where(k < 0, True, k > n)), 0, value)
+
+
 _log_gamma_of = numpy.vectorize(math.lgamma, otypes=[float])
 
 betaln = binary(
@@ -452,6 +466,20 @@ beta = binary(
     _beta,
     domain=(0.3, 6.0),
     reference=lambda a, b: numpy.exp(_log_gamma_of(a) + _log_gamma_of(b) - _log_gamma_of(a + b)),
+)
+
+binom = binary(
+    "binom",
+    (
+        lambda g, y, x1, x2: g * y * (digamma(x1 + 1) - digamma(x1 - x2 + 1)),
+        lambda g, y, x1, x2: g * y * (digamma(x1 - x2 + 1) - digamma(x2 + 1)),
+    ),
+    "the binomial coefficient, gamma(x1 + 1) / (gamma(x2 + 1) gamma(x1 - x2 + 1))",
+    _binom,
+    domain=(0.3, 5.0),
+    reference=lambda a, b: numpy.vectorize(
+        lambda n, k: math.gamma(n + 1) / math.gamma(k + 1) / math.gamma(n - k + 1), otypes=[float]
+    )(a, b),
 )
 
 # The normal distribution
@@ -626,8 +654,8 @@ def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
     total = x1 + x2
     is_crossing = logical_and(total <= 0, total == round(total))
-    slope = gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
-    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1)) * slope
+    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1))
+    crossing = crossing * gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
     return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
 
 

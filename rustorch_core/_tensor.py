@@ -294,14 +294,20 @@ class Tensor:
         values = self.device.to_host(self._array)
         return _rebuild, (type(self), np.asarray(values), self.dtype.name, str(self.device), self.requires_grad)
 
+    def _stands_for_another(self) -> bool:
+        """Whether a copy must carry the gradient on: a computed tensor, or the argument of a function under `grad`."""
+        node = self._node
+        return node is not None and (node.op is not None or node.receiver is None)
+
     def __copy__(self) -> Tensor:
         """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
-        copied: Tensor = self.__deepcopy__({}) if self.is_leaf else self.clone()
-        return copied
+        return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise GradientError("deepcopy of a computed tensor would lose its gradient; call .detach() or .clone()")
+        if self._stands_for_another():
+            made: Tensor = self.clone()
+            memo[id(self)] = made
+            return made
         made = tensor_like(type(self), self._key.namespace.asarray(self._array, copy=True), self._key)
         made.requires_grad_(self.requires_grad)
         memo[id(self)] = made

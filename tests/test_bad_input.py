@@ -224,8 +224,8 @@ def garbage() -> list[object]:
         Ellipsis, slice(1), slice(None, None, 0), [], [1, 2], [0.5], [1, "a"], [None], [[1], [1, 2]], [F, F], (F, V),
         (0,), (1, 0), (0, 0), (-1,), (5, 5, 5), (1.5, 2), (None, None), ((1, 2), (3, 4)), (2**40, 2**40), (2**62,),
         (10**30,), {}, {"a": 1}, set(), object(), range(3), iter([1]), int, rt.Tensor, rt.float32, rt.bool,
-        np.float64(1), np.int8(-1), np.bool_(True), np.ones(3), np.ones((2, 3)), np.asarray(1), np.asarray(["a"]), np.asarray([None]),
-        np.asarray(["2020-01-01"], dtype="datetime64[D]"), len, rt,
+        np.float64(1), np.int8(-1), np.bool_(True), np.ones(3), np.ones((2, 3)), np.asarray(1),
+        np.asarray(["a"]), np.asarray([None]), np.asarray(["2020-01-01"], dtype="datetime64[D]"), len, rt,
     ]  # fmt: skip
 
 

@@ -20,8 +20,6 @@ from scipy.optimize import elementwise
 from scipy.signal import windows
 from scipy.spatial.transform import RigidTransform, Rotation, Slerp
 
-pytestmark = pytest.mark.needs("host memory")
-
 DRAW = np.random.default_rng(11)
 ARRAYS = {
     "R": DRAW.standard_normal((7, 4)),
