@@ -10,19 +10,27 @@ import statistics
 import subprocess
 import sys
 import timeit
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import rustorch as rt
 
-STATEMENTS = ["a + b", "a * 2.0", "xp.sin(a)", "xp.sum(a)", "xp.reshape(a, (1, 1))", "a[0]"]
+#: One- and two-argument functions, and what else a program says most.
+STATEMENTS = [
+    "a + b", "a * 2.0", "xp.add(a, b)", "xp.maximum(a, b)", "xp.exp(a)", "xp.sin(a)", "abs(a)", "a < b", "xp.sum(m)",
+    "xp.max(m)", "xp.matmul(m, n)", "xp.reshape(m, (4, 3))", "m.T", "a[0]", "m[0]", "m[1:, ::2]", "m[0] = 1.0",
+    "a.__iadd__(b)",
+]  # fmt: skip
+RECORDED = ["a + b", "a * b", "xp.exp(a)", "xp.matmul(m, n)", "m[0]"]
 ROUNDS, SECONDS = 41, 0.004
 
 
 def medians(statement: str, spaces: dict[str, dict[str, object]]) -> dict[str, float]:
     """Seconds for one execution in each namespace, taken in turns so that noise meets all alike."""
     timers = {name: timeit.Timer(statement, globals=space) for name, space in spaces.items()}
-    counts = {name: max(1, int(SECONDS / (timer.timeit(1000) / 1000))) for name, timer in timers.items()}
+    counts = {name: max(1, int(SECONDS / (timer.timeit(50) / 50))) for name, timer in timers.items()}
     taken: dict[str, list[float]] = {name: [] for name in timers}
     for _ in range(ROUNDS):
         for name, timer in timers.items():
@@ -36,36 +44,58 @@ def import_seconds(module: str) -> float:
     return float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
 
 
+def operands(xp: Any, **options: Any) -> dict[str, Any]:
+    """What the statements speak of."""
+    return {"xp": xp, "a": xp.ones(1, **options), "b": xp.ones(1, **options), "m": xp.ones((3, 4), **options),
+            "n": xp.ones((4, 3), **options)}  # fmt: skip
+
+
+def tracked(xp: Any) -> dict[str, Any]:
+    """The same, taking part in a gradient."""
+    space = operands(xp)
+    return {name: value.requires_grad_() if name != "xp" else value for name, value in space.items()}
+
+
+def multilayer(xp: Any) -> Callable[[], None]:
+    """A forward and backward of a perceptron so small that it costs nothing but Python's time."""
+    layers = [layer for _ in range(4) for layer in (xp.nn.Linear(16, 16), xp.nn.ReLU())]
+    model, x = xp.nn.Sequential(*layers), xp.ones((4, 16))
+    return lambda: (model(x) ** 2).mean().backward()
+
+
 def main() -> None:
-    """Print the table."""
-    spaces: dict[str, dict[str, object]] = {
-        "numpy": {"xp": np, "a": np.ones(1, np.float32), "b": np.ones(1, np.float32)},
-        "rustorch": {"xp": rt, "a": rt.ones(1), "b": rt.ones(1)},
-    }
-    recorded = {"rustorch": {**spaces["rustorch"], "a": rt.ones(1).requires_grad_()}}
+    """Print the tables."""
+    spaces = {"numpy": operands(np, dtype=np.float32), "rustorch": operands(rt)}
+    recorded, steps = {"rustorch": tracked(rt)}, {"rustorch": {"step": multilayer(rt)}}
     if importlib.util.find_spec("torch"):
         import torch
 
-        spaces["torch"] = {"xp": torch, "a": torch.ones(1), "b": torch.ones(1)}
-        recorded["torch"] = {**spaces["torch"], "a": torch.ones(1).requires_grad_()}
+        torch.set_num_threads(1)
+        spaces["torch"], recorded["torch"] = operands(torch), tracked(torch)
+        steps["torch"] = {"step": multilayer(torch)}
     else:
         print("PyTorch is not installed, so it is not measured.")
     medians("a + b", spaces)
     compiled = type(rt.Tensor.__add__).__name__ != "function"
     print(f"The shortcut of + is {'compiled (rustorch_simd)' if compiled else 'in Python'}.\n")
-    print(f"{'statement':28}" + "".join(f"{name + ' ns':>14}{'times':>8}" for name in spaces))
+    print(f"{'ns, median':28}" + "".join(f"{name:>12}{'times':>8}" for name in spaces) + f"{'over NumPy':>14}")
     for statement in STATEMENTS:
         found = medians(statement, spaces)
-        cells = [f"{found[name] * 1e9:14.0f}{found[name] / found['numpy']:8.2f}" for name in spaces]
-        print(f"{statement:28}" + "".join(cells), flush=True)
-    for name, value in medians("a + b", recorded).items():
-        print(f"a + b with gradient, {name}: {value * 1e9:.0f} ns")
+        cells = [f"{found[name] * 1e9:12.0f}{found[name] / found['numpy']:8.2f}" for name in spaces]
+        above = (found["rustorch"] - found["numpy"]) * 1e9
+        print(f"{statement:28}" + "".join(cells) + f"{above:14.0f}", flush=True)
+    print(f"\n{'ns, with gradient':28}" + "".join(f"{name:>12}" for name in recorded))
+    for statement in RECORDED:
+        found = medians(statement, recorded)
+        print(f"{statement:28}" + "".join(f"{value * 1e9:12.0f}" for value in found.values()), flush=True)
+    found = medians("step()", steps)
+    print(f"{'a perceptron, both ways':28}" + "".join(f"{value * 1e9:12.0f}" for value in found.values()), flush=True)
     imports: dict[str, list[float]] = {module: [] for module in ("numpy", "rustorch")}
     for _ in range(15):
         for module, values in imports.items():
             values.append(import_seconds(module))
     first, second = (statistics.median(values) * 1e3 for values in imports.values())
-    print(f"import numpy {first:.0f} ms, import rustorch {second:.0f} ms: {second - first:.0f} ms above")
+    print(f"\nimport numpy {first:.0f} ms, import rustorch {second:.0f} ms: {second - first:.0f} ms above")
 
 
 if __name__ == "__main__":

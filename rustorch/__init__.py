@@ -63,7 +63,7 @@ from rustorch_core._utility_functions import *
 from rustorch import _integrations
 
 if _TYPE_CHECKING:
-    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special
+    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special, testing
 
 __array_api_version__ = "2025.12"
 
@@ -80,6 +80,7 @@ _SUBMODULES = (
     "profiler",
     "random",
     "special",
+    "testing",
 )
 
 

@@ -47,7 +47,7 @@ class DataLoader:
     ) -> None:
         self.arrays = tuple(asarray(array, device=device) for array in arrays)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
-        self._generator = generator
+        self._generator = random._or_default("DataLoader", generator)
         if not self.arrays or not isinstance(batch_size, int) or batch_size < 1:
             raise ArgumentError(
                 f"DataLoader: expected arrays and a batch size of at least 1, met {len(arrays)} and {batch_size}"
@@ -65,7 +65,7 @@ class DataLoader:
         rows, device = len(self.arrays[0]), self.arrays[0].device
         order = None
         if self.shuffle:
-            order = (self._generator or random.default_generator()).permutation(rows, device=device)
+            order = self._generator.permutation(rows, device=device)
         for batch in range(len(self)):
             rows_here: Any = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
             if order is not None:

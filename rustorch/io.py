@@ -89,7 +89,8 @@ def save(
         >>> rt.io.load(path), rt.io.load_metadata(path)
         ({'w': tensor([1., 1.], dtype=float32)}, {'epoch': '3'})
     """
-    _check(tensors, metadata or {})
+    _check(tensors, {} if metadata is None else metadata)
+    _check_path("save", path)
     # The widest elements first, so that each tensor starts at a multiple of its element's size.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].itemsize, item[0]))
     with whole_file(path) as file:
@@ -99,6 +100,9 @@ def save(
 
 
 def _check(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    for each in (tensors, metadata):
+        if not isinstance(each, Mapping):
+            raise OperandError(f"save: expected tensors and metadata by name, met {type(each).__name__}")
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor):
             raise OperandError(f"save: {name!r} is a {type(tensor).__name__}, expected a tensor")
@@ -109,6 +113,11 @@ def _check(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     for key, value in metadata.items():
         if not _is_text(key) or not _is_text(value):
             raise OperandError(f"save: metadata {key!r}: {value!r} is no pair of strings; convert it with str or json")
+
+
+def _check_path(name: str, path: Any) -> None:
+    if not isinstance(path, (str, os.PathLike)):
+        raise OperandError(f"{name}: expected a path, met {type(path).__name__}")
 
 
 def _is_text(value: object) -> bool:
@@ -163,6 +172,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[bytes, list[tuple[str, dict[str
     """A file's content, and its tensors as the format's own library checked and described them."""
     import safetensors
 
+    _check_path("load", path)
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError as error:

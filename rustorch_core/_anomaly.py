@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rustorch_core import _dispatch
 from rustorch_core._data_types import is_floating
@@ -20,15 +20,26 @@ if TYPE_CHECKING:
 
 SendBack = Callable[..., Sequence[Any]]
 
+_FINITE, _INFINITE, _NAN = range(3)
+_WORDS = ("", "an infinity", "NaN")
+
 #: The innermost block of anomaly mode, if there is one.
 active: detect_anomaly | None = None
 
 
-class detect_anomaly:
-    """A block in which the first op that makes NaN or an infinity of finite numbers raises, forward or backward.
+class _Call(NamedTuple):
+    """What is remembered of a recorded call: the line that made it, and the worst that went in or came out."""
 
-    An op that makes one of others, which came in from outside, does not. In a block everything is slow: each result is
-    looked at, and a device is waited for each time. PyTorch: autograd.detect_anomaly.
+    line: str
+    worst: int
+
+
+class detect_anomaly:
+    """A block in which the first op that makes NaN or an infinity raises, forward or backward.
+
+    NaN counts as made where none went in, an infinity where nothing but finite numbers did; what came in from outside
+    is nobody's fault. In a block everything is slow: each result is looked at, and a device is waited for each time.
+    PyTorch: autograd.detect_anomaly.
 
     Arguments:
         infinity: whether infinities count as well as NaN.
@@ -48,7 +59,7 @@ class detect_anomaly:
 
     def __init__(self, *, infinity: bool = True) -> None:
         self._infinity = infinity
-        self._lines: weakref.WeakKeyDictionary[Node, str] = weakref.WeakKeyDictionary()
+        self._calls: weakref.WeakKeyDictionary[Node, _Call] = weakref.WeakKeyDictionary()
 
     def __enter__(self) -> None:
         global active
@@ -59,27 +70,25 @@ class detect_anomaly:
     def __exit__(self, *error: object) -> None:
         global active
         self._undo()
+        del self._undo
         active = self._outer
 
     def _after(self, op: Any, inputs: tuple[Any, ...], attributes: Mapping[str, Any], output: Any, _: Any) -> None:
-        if threading.get_ident() != self._thread:
-            return
-        caller = _caller()
-        if caller is None:
+        if threading.get_ident() != self._thread or (caller := _caller()) is None:
             return
         line = _described(caller)
         parts = output if isinstance(output, tuple) else (output,)
+        met, made = self._worst(inputs), self._worst(parts)
+        if made > met:
+            raise AnomalyError(f"{op.name}: made {_WORDS[made]} of {_shown(inputs)}, at {line}")
         for part in parts:
             if part._node is not None:
-                self._lines[part._node] = line
-        made = self._anomaly(parts)
-        if made and not self._anomaly(inputs):
-            raise AnomalyError(f"{op.name}: made {made} of {_met(inputs)}, at {line}")
+                self._calls[part._node] = _Call(line, max(met, made))
 
     def note(self, node: Node) -> None:
         """Remember which line a call was made at that is no op's."""
         if (caller := _caller()) is not None:
-            self._lines[node] = _described(caller)
+            self._calls[node] = _Call(_described(caller), _FINITE)
 
     def watching(self, send_back: SendBack) -> SendBack:
         """The step of the backward walk, looked at."""
@@ -88,37 +97,36 @@ class detect_anomaly:
 
         def watched(node: Node, g: Any, is_selected: bool) -> Sequence[Any]:
             found = send_back(node, g, is_selected)
-            made = self._anomaly(_tensors(found))
-            if made and not self._anomaly(_tensors([g])):
+            made = self._worst(_tensors(found))
+            call = self._calls.get(node, _Call("a line that ran outside of detect_anomaly()", _FINITE))
+            if made > max(call.worst, self._worst(_tensors([g]))):
                 assert node.op is not None
-                where = self._lines.get(node, "a line that ran outside of detect_anomaly()")
                 raise AnomalyError(
-                    f"{node.op.name}: its gradient, from a finite one of shape {node.shape}, has {made}; "
-                    f"it was called at {where}"
+                    f"{node.op.name}: its gradient, of shape {node.shape}, is sent on with {_WORDS[made]}; "
+                    f"it was called at {call.line}"
                 )
             return found
 
         return watched
 
-    def _anomaly(self, tensors: Sequence[Any]) -> str:
-        """The worst of what stands in tensors, in words; nothing for finite ones."""
+    def _worst(self, tensors: Sequence[Any]) -> int:
         floating = [x for x in tensors if isinstance(x, Tensor) and is_floating(x._key.dtype)]
-        for x in floating:
-            xp = x._key.namespace
-            if bool(xp.any(xp.isnan(x._array))):
-                return "NaN"
-        for x in floating if self._infinity else ():
-            xp = x._key.namespace
-            if bool(xp.any(xp.isinf(x._array))):
-                return "an infinity"
-        return ""
+        if any(_holds(x, "isnan") for x in floating):
+            return _NAN
+        return _INFINITE if self._infinity and any(_holds(x, "isinf") for x in floating) else _FINITE
+
+
+def _holds(x: Tensor, question: str) -> bool:
+    """Whether the answer is yes for any element; asked natively, for these are no ops of the user's."""
+    xp = x._key.namespace
+    return bool(xp.any(getattr(xp, question)(x._array), axis=None))
 
 
 def _tensors(gradients: Sequence[Any]) -> list[Any]:
     return [part for each in gradients for part in getattr(each, "parts", {None: each}).values()]
 
 
-def _met(inputs: Sequence[Any]) -> str:
+def _shown(inputs: Sequence[Any]) -> str:
     return " and ".join(f"{x.dtype}{list(x.shape)}" for x in inputs if isinstance(x, Tensor))
 
 

@@ -24,6 +24,11 @@ def number(name: str, argument: str, value: Any) -> float:
     return float(value)
 
 
+def python_numbers(value: Any) -> Any:
+    """A tensor, an array or a number of NumPy's as Python's numbers, in lists for its axes; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") and not isinstance(value, type) else value
+
+
 def integer(name: str, argument: str, value: Any) -> int:
     """An argument that is an integer.
 

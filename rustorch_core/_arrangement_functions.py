@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import integer
+from rustorch_core._arguments import integer, python_numbers
 from rustorch_core._axes import as_shape, one_axis, some_axes
 from rustorch_core._creation_functions import arange
 from rustorch_core._data_types import Defaults, is_floating
@@ -145,13 +145,13 @@ def array_split(x: Tensor, indices_or_sections: Any, /, axis: int = 0) -> list[T
     chosen = one_axis("array_split", axis, x.ndim)
     length = x.shape[chosen]
     if isinstance(indices_or_sections, int):
-        if indices_or_sections < 1:
-            raise ArgumentError(f"array_split: expected at least 1 part, met {indices_or_sections}")
+        if not 1 <= indices_or_sections < 2**31:
+            raise ArgumentError(f"array_split: expected at least 1 part, below 2**31, met {indices_or_sections}")
         short, longer = divmod(length, indices_or_sections)
         cuts = tuple(part * short + min(part, longer) for part in range(1, indices_or_sections))
     else:
         places = indices_or_sections
-        cuts = as_shape("array_split", places.tolist() if hasattr(places, "tolist") else places)
+        cuts = as_shape("array_split", python_numbers(places))
     before = (slice(None),) * chosen
     ends = zip((0, *cuts), (*cuts, length), strict=True)
     return [x[(*before, slice(start, end))] for start, end in ends]
@@ -301,7 +301,7 @@ def _pairs(name: str, given: Any, ndim: int) -> list[tuple[Any, Any]]:
         for axis, each in given.items():
             pairs[one_axis("pad", axis, ndim)] = tuple(each) if isinstance(each, (tuple, list)) else (each, each)
         return pairs
-    given = given.tolist() if hasattr(given, "tolist") else given
+    given = python_numbers(given)
     if not isinstance(given, (tuple, list)):
         return [(given, given)] * ndim
     if not any(isinstance(each, (tuple, list)) for each in given):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rustorch_core import _anomaly, _graph
-from rustorch_core._data_types import CATEGORIES
+from rustorch_core._data_types import CATEGORIES, is_floating
 from rustorch_core._define import beside, cast
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._function import Cotangents, Function
@@ -194,7 +194,7 @@ def unbroadcast(g: Any, target: Node) -> Any:
     from rustorch_core._manipulation_functions import reshape
     from rustorch_core._statistical_functions import sum
 
-    if isinstance(g, Cotangents):
+    if isinstance(g, Cotangents) or (g._key is target.key and g._array.shape == target.shape):
         return g
     if g.shape != target.shape:
         extra = g.ndim - len(target.shape)
@@ -250,6 +250,11 @@ def _node_of(name: str, x: Tensor) -> Node:
 
 def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, create_graph: bool) -> None:
     """`Tensor.backward`: accumulate into the `.grad` of the leaves."""
+    if not is_floating(output.dtype):
+        raise GradientError(
+            f"backward: {output.dtype} has no gradient; only floating-point tensors do, and what compares, counts or "
+            "finds places returns others"
+        )
     if output._node is None:
         raise GradientError(
             "backward: nothing that this tensor was computed from requires a gradient; "

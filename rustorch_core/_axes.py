@@ -46,7 +46,7 @@ def some_axes(name: str, axis: Axes, ndim: int) -> tuple[int, ...]:
 
 def as_shape(name: str, shape: Any) -> tuple[int, ...]:
     """A shape from an integer or a sequence of them; -1 is left for the caller to read."""
-    lengths = shape if isinstance(shape, (tuple, list)) else (shape,)
+    lengths = shape if type(shape) is tuple or isinstance(shape, (tuple, list)) else (shape,)
     try:
         return tuple(map(operator.index, lengths))
     except TypeError:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rustorch_core import _graph, _tree
 from rustorch_core._autograd import walk
-from rustorch_core._function import Kept, record_function
+from rustorch_core._function import Kept, Replaced, record_function, share_with_living
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import OperandError
 
@@ -87,30 +87,35 @@ def checkpoint(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     if not callable(fn):
         raise OperandError(f"checkpoint: expected a function, met {type(fn).__name__}")
-    if args or kwargs:
-        return _checkpointed(fn, args, kwargs)
 
     @functools.wraps(fn, updated=())
     def function(*args: Any, **kwargs: Any) -> Any:
-        return _checkpointed(fn, args, kwargs)
+        result, replaced = _checkpointed(fn, args, kwargs)
+        share_with_living(replaced)
+        return result
 
-    return function
+    return function(*args, **kwargs) if args or kwargs else function
 
 
-def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Replaced]:
     if not _graph.recording():
-        return fn(*args, **kwargs)
+        return fn(*args, **kwargs), []
     leaves, rebuild = _tree.flatten((args, kwargs))
     kept = [Kept(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    del leaves
     states: dict[Stream, Any] = {}
     since = _graph.now()
     with _noting_draws(states):
         result = fn(*args, **kwargs)
     outputs, rebuild_output = _tree.flatten(result)
-    places = [index for index, each in enumerate(outputs) if isinstance(each, Tensor) and each.requires_grad]
+    given = {id(leaf) for leaf in leaves}
+    places = [
+        index
+        for index, each in enumerate(outputs)
+        if isinstance(each, Tensor) and each._node is not None and each._node.order > since and id(each) not in given
+    ]
+    del leaves
     if not places:
-        return result
+        return result, []
     parents = _graph.boundary([outputs[index]._node for index in places], since)
 
     def pull_back(parts: Mapping[int, Tensor]) -> list[Tensor | None]:
@@ -128,5 +133,6 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         )
         return [found.get(parent) for parent in parents]
 
-    name = getattr(fn, "__name__", type(fn).__name__)
-    return rebuild_output(record_function(f"checkpoint({name})", parents, pull_back, outputs, places))
+    name = f"checkpoint({getattr(fn, '__name__', type(fn).__name__)})"
+    recorded, replaced = record_function(name, parents, pull_back, outputs, places)
+    return rebuild_output(recorded), replaced

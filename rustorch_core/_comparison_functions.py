@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rustorch_core._arguments import number
+from rustorch_core._arguments import flag, number
 from rustorch_core._data_types import Defaults, is_floating
 from rustorch_core._define import cast, is_operand, promoted, public_names
 from rustorch_core._elementwise_functions import abs, isfinite, isnan, logical_and, logical_or, where
@@ -27,7 +27,8 @@ def isclose(x1: Any, x2: Any, /, rtol: float = 1e-5, atol: float = 1e-8, equal_n
     first, second = (x if is_floating(x.dtype) else cast(x, Defaults.floating) for x in (x1, x2))
     is_near = abs(first - second) <= atol + rtol * abs(second)
     found = where(logical_and(isfinite(first), isfinite(second)), is_near, x1 == x2)
-    return logical_or(found, logical_and(isnan(first), isnan(second))) if equal_nan else found
+    both_are_nan = logical_and(isnan(first), isnan(second))
+    return logical_or(found, both_are_nan) if flag("isclose", "equal_nan", equal_nan) else found
 
 
 def allclose(x1: Any, x2: Any, /, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:

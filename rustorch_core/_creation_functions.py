@@ -32,7 +32,8 @@ TRANSFER = Op("transfer", "all", (lambda g, home: _transfer(g, device=home),), k
 
 def _transfer(x: Tensor, *, device: Device) -> Tensor:
     """Move a tensor to a device, by way of the host, with its gradient."""
-    made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), device.key(x.dtype))
+    key = device.key(x.dtype)  # raises where the device has no such dtype
+    made = tensor_like(Tensor, device.from_host(x.device.to_host(x._array)), key)
     if x._node is not None and _graph.recording():
         _graph.record(TRANSFER, (x,), {"home": x.device}, made)
     return made
@@ -159,11 +160,11 @@ def _from_nested(obj: Any, dtype: Any) -> numpy.ndarray[Any, Any]:
     kinds = {"b": bool(0), "i": 0, "u": 0, "f": 0.0, "c": 0j}
     if array.dtype.kind not in kinds:
         raise OperandError(f"asarray: {type(obj).__name__} holds {array.dtype}, no numbers")
-    number = kinds[array.dtype.kind]
+    scalar = kinds[array.dtype.kind]
     if arrays:
         together = functools.reduce(_data_types.promote_types, arrays)
-        return array.astype(_data_types.with_scalar(together, number), copy=False)
-    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(number))
+        return array.astype(_data_types.with_scalar(together, scalar), copy=False)
+    return array if array.dtype == numpy.uint64 else array.astype(_data_types.scalar_dtype(scalar))
 
 
 _NUMBERS = frozenset({bool, int, float, complex})
@@ -229,7 +230,7 @@ def _made(name: str, device: Any, dtype: Any, default: Any, *args: Any, **kwargs
         native = getattr(target.namespace, name)(*args, dtype=key.native_dtype, **kwargs)
     except MemoryError as error:
         raise OutOfMemoryError(f"{name}: {error}") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise ArgumentError(f"{name}: {error}") from error
     except TypeError as error:
         raise OperandError(f"{name}: {error}") from error
@@ -399,7 +400,7 @@ def logspace(
         base: the base.
         others: dtype and device, as for `linspace`.
     """
-    return base ** linspace(start, stop, num, endpoint=endpoint, **others)
+    return number("logspace", "base", base) ** linspace(start, stop, num, endpoint=endpoint, **others)
 
 
 def geomspace(start: float, stop: float, /, num: int = 50, *, endpoint: bool = True, **others: Any) -> Tensor:
@@ -438,7 +439,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = N
 
 
 def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
-    """Make coordinate grids of vectors (Array API: meshgrid).
+    """Make coordinate grids of vectors, each in memory of its own (Array API: meshgrid).
 
     Arguments:
         arrays: vectors of one dtype.
@@ -456,7 +457,7 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
     grids = broadcast_arrays(*spread)
     if indexing == "xy" and ndim > 1:
         grids = tuple(permute_dims(grid, (1, 0, *range(2, ndim))) for grid in grids)
-    return grids
+    return tuple(asarray(grid, copy=True) for grid in grids)
 
 
 @op("tril", "all", lambda g, k: tril(g, k=k), selects=True)

@@ -10,7 +10,7 @@ from typing import Any
 from rustorch_core import _graph, _tree
 from rustorch_core._creation_functions import zeros
 from rustorch_core._data_types import is_floating
-from rustorch_core._function import Kept, record_function
+from rustorch_core._function import Kept, Replaced, record_function, share_with_living
 from rustorch_core._memory import add_detached
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import GradientError, OperandError
@@ -55,7 +55,8 @@ def custom_gradient(fn: Callable[..., Any]) -> Callable[..., Any]:
         if not _graph.recording() or not any(parents):
             return _run(name, fn, args, kwargs)[0]
         kept: list[tuple[Tensor, Kept]] = []
-        output, used = _recorded(name, fn, args, kwargs, parents, kept)
+        output, used, replaced = _recorded(name, fn, args, kwargs, parents, kept)
+        share_with_living(replaced)
         # What of them still lives is what the function that computes the gradient refers to.
         kept += [(tensor, Kept(tensor)) for each in used if (tensor := each()) is not None]
         return output
@@ -70,7 +71,7 @@ def _recorded(
     kwargs: Mapping[str, Any],
     parents: Sequence[Any],
     kept: Sequence[tuple[Tensor, Kept]],
-) -> tuple[Any, list[weakref.ref[Tensor]]]:
+) -> tuple[Any, list[weakref.ref[Tensor]], Replaced]:
     """The output in its place in the graph; and the tensors that went into the function and came out of it."""
     since = _graph.now()
     leaves, rebuild = _tree.flatten(args)
@@ -98,7 +99,8 @@ def _recorded(
         return _checked(name, parents, _aligned(name, structure, backward(rebuild_output(entered))))
 
     used = [weakref.ref(each) for each in tensors]
-    return rebuild_output(record_function(name, parents, pull_back, outputs, places)), used
+    recorded, replaced = record_function(name, parents, pull_back, outputs, places)
+    return rebuild_output(recorded), used, replaced
 
 
 def _run(name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -10,11 +10,12 @@ import inspect
 import sys
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, ParamSpec
 
 import numpy
 
-from rustorch_core import _data_types, _dispatch, _plugins
+from rustorch_core import _data_types, _dispatch, _graph, _memory, _plugins
 from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
 from rustorch_core._tensor import Tensor, same_device, wrap
@@ -202,13 +203,28 @@ def _run(function: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
     return function(first, second)
 
 
+#: What a plugin's compiled form of a shortcut is made with.
+CORE = SimpleNamespace(
+    dispatch=vars(_dispatch),
+    key=DispatchKey,
+    node=_graph.Node,
+    order=_graph.order,
+    recording=_graph._state,
+    run=_run,
+    save=_memory.save,
+    saved=_memory.Saved,
+    tensor=Tensor,
+)
+
+
 def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
     """Let a plugin's compiled form stand in for an operator's shortcut, where its result keeps the operands' dtype."""
-    if op.operator is None or not op.keeps_dtype:
+    kept = op.kept_tensors()
+    if op.operator is None or not op.keeps_dtype or kept is None:
         return
     for record, path in _plugins.facts("rustorch_call_paths"):
         try:
-            compiled = _plugins.resolve(path.load)(Tensor, DispatchKey, operate, op.bound, vars(_dispatch), _run)
+            compiled = _plugins.resolve(path.load)(op, operate, op.bound, kept, CORE)
         except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
             record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
             warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=3)
@@ -314,9 +330,11 @@ def op(
         stated = Op(name, category, rules, home=prepare.__module__, **facts)
         prepare.__annotations__["return"] = "Tensor"  # what `help` shows
 
+        takes_list = stated.takes_list
+
         @functools.wraps(prepare)
         def function(x: Any, *args: Any, **kwargs: Any) -> Any:
-            if not stated.takes_list and not isinstance(x, Tensor):
+            if type(x) is not Tensor and not takes_list:
                 _dispatch.check_tensor(name, x)
             inputs, attributes = prepare(x, *args, **kwargs)
             return _dispatch.call(stated, inputs, attributes)

@@ -98,7 +98,7 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
         output = tuple([wrap(part, key.device) for part in result])
     else:
         output = wrap(result, key.device)
-    if op.is_view and is_view(x, output, op, attributes):
+    if op.is_view and (not op.may_copy or is_view(x, output, op, attributes)):
         # A view that is taken while nothing is recorded takes no part in what is recorded later.
         add = add_view if _graph._state.on else add_detached
         add(x, output, op, attributes)

@@ -15,7 +15,7 @@ from rustorch_core._data_types import CATEGORIES, is_floating, scalar_dtype
 from rustorch_core._define import PUBLIC, Prepared, beside, binary, cast, op, promoted, public_names, unary
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import DTypeError
+from rustorch_core.errors import ArgumentError, DTypeError
 
 
 def _zero(g: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ imag = unary(
     "imag",
     "complex floating-point",
     lambda g: g * -1j,
-    "the imaginary part",
-    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),
+    "the imaginary part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.imag(x), copy=True),  # NumPy's is a view
 )
 isfinite = unary("isfinite", "numeric", None, "whether each element is finite")
 isinf = unary("isinf", "numeric", None, "whether each element is infinite")
@@ -73,7 +73,13 @@ log10 = unary(
 logical_not = unary("logical_not", "boolean", None, "the logical complement")
 negative = unary("negative", "numeric", lambda g: -g, "the negative of each element", operator="__neg__")
 positive = unary("positive", "numeric", lambda g: g, "each element unchanged, in memory of its own", operator="__pos__")
-real = unary("real", "numeric", lambda g: g, "the real part", native=lambda xp, x: xp.asarray(xp.real(x), copy=True))
+real = unary(
+    "real",
+    "numeric",
+    lambda g: g,
+    "the real part, in memory of its own",
+    native=lambda xp, x: xp.asarray(xp.real(x), copy=True),  # NumPy's is a view, or the array itself
+)
 reciprocal = unary("reciprocal", "floating-point", lambda g, y: -g * y * y, "1 / x", domain=(0.5, 3.0))
 _round = unary("round", "numeric", _zero, "each element rounded to the nearest integer, halves to even")
 sign = unary(
@@ -107,10 +113,13 @@ def round(x: Tensor, /, decimals: int = 0) -> Tensor:
     Raises:
         DTypeError: for booleans.
     """
-    if decimals == 0:
+    if type(decimals) is int and decimals == 0:
         return _round(x)
     check_tensor("round", x)
-    places = 10.0 ** builtins.abs(integer("round", "decimals", decimals))
+    decimals = integer("round", "decimals", decimals)
+    if builtins.abs(decimals) > 300:
+        raise ArgumentError(f"round: decimals is between -300 and 300, met {decimals}")
+    places = 10.0 ** builtins.abs(decimals)
     return cast(_round(x * places) / places if decimals > 0 else _round(x / places) * places, x.dtype)
 
 
@@ -134,7 +143,7 @@ add = binary(
 atan2 = binary(
     "atan2",
     "real floating-point",
-    (lambda g, x1, x2: g * x2 / (x1 * x1 + x2 * x2), lambda g, x1, x2: -g * x1 / (x1 * x1 + x2 * x2)),
+    (lambda g, x1, x2: g * _ratio(x2, x1 * x1 + x2 * x2), lambda g, x1, x2: -g * _ratio(x1, x1 * x1 + x2 * x2)),
     "the angle in radians of the point (x2, x1)",
 )
 bitwise_and = binary(
@@ -182,7 +191,7 @@ less_equal = binary("less_equal", "real-valued", None, "x1 <= x2", operator="le"
 logaddexp = binary(
     "logaddexp",
     "real floating-point",
-    (lambda g, y, x1: g * exp(x1 - y), lambda g, y, x2: g * exp(x2 - y)),
+    (lambda g, x1, x2: g * _part_of_sum(x1, x2), lambda g, x1, x2: g * _part_of_sum(x2, x1)),
     "log(exp(x1) + exp(x2)) without overflow",
 )
 logical_and = binary("logical_and", "boolean", None, "the logical AND")
@@ -224,7 +233,8 @@ pow = binary(
     "numeric",
     (
         lambda g, x1, x2: g * where(x2 == 0, 0, x2 * x1 ** where(x2 == 0, 1, x2 - 1)),
-        lambda g, y, x1: g * where(x1 == 0, 0, y * log(where(x1 == 0, 1, x1))),
+        # At 0 flat, but for negative exponents, of which y is infinite.
+        lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),
     "x1 to the power of x2",
     operator="pow",
@@ -263,6 +273,13 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
     """X / y, and 0 where y is 0: the gradient of a length that stays finite at the origin."""
     return where(y == 0, 0, x / where(y == 0, 1, y))
+
+
+def _part_of_sum(x1: Tensor, x2: Tensor) -> Tensor:
+    """exp(x1) / (exp(x1) + exp(x2)), and 0 where x1 is negative infinity, whatever x2 is."""
+    from rustorch_core._neural_functions import sigmoid
+
+    return sigmoid(where(x1 == -math.inf, -math.inf, x1 - x2))
 
 
 def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
@@ -323,8 +340,8 @@ where.op.function = where  # type: ignore[attr-defined]
     "clip",
     "real-valued",
     lambda g, x1, x2, x3: where(_within(x1, x2, x3), g, 0),
-    lambda g, x1, x2: where(x1 < x2, g, 0),
-    lambda g, x1, x3: where(x1 > x3, g, 0),
+    lambda g, x1, x2, x3: where(_is_below(x1, x2, x3), g, 0),
+    lambda g, x1, x2, x3: where(_is_above(x1, x2, x3), g, 0),
     selects=True,
     native=lambda xp, x, *bounds: xp.clip(x, *bounds),
 )
@@ -355,6 +372,15 @@ def _within(x: Tensor, low: Tensor | None, high: Tensor | None) -> Tensor:
     inside = x == x
     inside = inside if low is None else logical_and(inside, x >= low)
     return inside if high is None else logical_and(inside, x <= high)
+
+
+def _is_below(x: Tensor, low: Tensor, high: Tensor | None) -> Tensor:
+    """Where the lower bound is the result; where the bounds contradict each other, the upper one is."""
+    return x < low if high is None else logical_and(x < low, low <= high)
+
+
+def _is_above(x: Tensor, low: Tensor | None, high: Tensor) -> Tensor:
+    return x > high if low is None else logical_or(x > high, low > high)
 
 
 __all__ = public_names(vars())

@@ -5,6 +5,7 @@ Such a call has one node, and each of its outputs another in front of it, which 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,10 +57,14 @@ class _Output(Function):
         return [Cotangents({node.index: g})]
 
 
+#: Tensors that a function returned, and those that stand for them in the graph.
+Replaced = list[tuple["weakref.ref[Tensor]", Tensor]]
+
+
 def record_function(
     name: str, parents: Sequence[Node | None], pull_back: PullBack, outputs: Sequence[Any], places: Sequence[int]
-) -> list[Any]:
-    """The outputs of a call, some of them in their new place in the graph, the others as they are.
+) -> tuple[list[Any], Replaced]:
+    """Give some outputs of a call their new place in the graph.
 
     Arguments:
         name: of the function, for messages.
@@ -67,25 +72,35 @@ def record_function(
         pull_back: computes them.
         outputs: what the function returned.
         places: the numbers of those outputs, floating-point tensors, that have a gradient.
+
+    Returns:
+        the outputs, new tensors at these places; and what `share_with_living` takes when the old ones are let go.
     """
     recorded = list(outputs)
+    replaced: Replaced = []
     if places:
-        call = Node(Function(name), (), outputs[places[0]]._key, tuple(parents), (pull_back,))
+        call = Node(Function(name), (), outputs[places[0]]._key, tuple(parents), (pull_back,), {}, 0)
         if _anomaly.active is not None:
             _anomaly.active.note(call)
         op = _Output(name)
         for index in places:
-            recorded[index] = made = _apart(outputs[index])
+            output = outputs[index]
+            recorded[index] = made = tensor_like(Tensor, output._array, output._key)
+            if is_shared(output):
+                with set_recording(False):
+                    made = recorded[index] = made.clone()
+            else:
+                replaced.append((weakref.ref(output), made))
             made._node = Node(op, made.shape, made._key, (call,), (), {}, index)
-    return recorded
+    return recorded, replaced
 
 
-def _apart(output: Tensor) -> Tensor:
-    """The values of an output in a tensor of its own; in memory of its own where somebody else sees it."""
-    if is_shared(output):
-        with set_recording(False):
-            return output.clone()  # type: ignore[no-any-return]
-    return add_detached(output, tensor_like(Tensor, output._array, output._key))
+def share_with_living(replaced: Replaced) -> None:
+    """Note that memory is shared with those old outputs that somebody still holds."""
+    for reference, made in replaced:
+        output = reference()
+        if output is not None:
+            add_detached(output, made)
 
 
 class Kept:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustorch_core._arguments import flag
 from rustorch_core._data_types import is_floating
+from rustorch_core._memory import stand_alone
 from rustorch_core.errors import DTypeError, GradientError
 
 if TYPE_CHECKING:
@@ -137,14 +138,24 @@ def set_leaf(tensor: Tensor, requires_grad: bool) -> None:
     if not flag("requires_grad_", "requires_grad", requires_grad):
         if node is not None and node.op is not None:
             raise GradientError("requires_grad_(False) on a computed tensor; use .detach()")
+        if node is not None:
+            stand_alone(tensor)
         tensor._node = None
         return
     if not is_floating(tensor.dtype):
         raise DTypeError(f"requires_grad_: {tensor.dtype} has no gradient; only floating-point tensors do")
     if node is None:
+        stand_alone(tensor)
         node = Node(None, tensor.shape, tensor._key)
         node.receiver = weakref.ref(tensor)
         tensor._node = node
+
+
+def move(tensor: Tensor, node: Node | None) -> None:
+    """Put a tensor elsewhere in the graph; if it was told to retain its gradient, it is the gradient there."""
+    old, tensor._node = tensor._node, node
+    if old is not None and node is not None and old.op is not None and old.receiver is not None:
+        node.receiver, old.receiver = old.receiver, None
 
 
 def record(op: Op, inputs: tuple[Tensor | None, ...], attributes: Mapping[str, Any], output: Any) -> None:

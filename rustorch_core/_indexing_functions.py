@@ -55,7 +55,7 @@ def _plain_key(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...
             left_out = 0
         elif part is not None:
             return None
-    return (*parts, Ellipsis) if left_out > 0 and Ellipsis not in parts else parts
+    return (*parts, Ellipsis) if (left_out > 0 or not parts) and Ellipsis not in parts else parts
 
 
 _ENDS = (int, type(None))
@@ -71,10 +71,10 @@ def _native_part(part: Any, x: Tensor) -> Any:
     if isinstance(part, slice):
         return slice(*[None if each is None else operator.index(each) for each in (part.start, part.stop, part.step)])
     device = x._key.device
-    if isinstance(part, (list, bool, numpy.ndarray, numpy.bool_)):
+    if isinstance(part, (list, tuple, range, bool, numpy.ndarray, numpy.bool_)):
         from rustorch_core._creation_functions import asarray
 
-        part = asarray(part, dtype="int64" if isinstance(part, list) and not part else None, device=device)
+        part = asarray(part, dtype="int64" if isinstance(part, (list, tuple)) and not part else None, device=device)
     if isinstance(part, Tensor):
         if part.dtype not in CATEGORIES["integer or boolean"]:
             raise IndexingError(f"index: a tensor of {part.dtype} cannot index; only integer and boolean ones can")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import builtins
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rustorch_core._arguments import integer, number, one_of
 from rustorch_core._axes import broadcast_shapes, one_axis
-from rustorch_core._creation_functions import eye, tril, zeros_like
+from rustorch_core._creation_functions import arange, eye, tril, zeros_like
 from rustorch_core._data_types import CATEGORIES, Defaults, is_floating
-from rustorch_core._define import Prepared, cast, op, promoted, public_names
+from rustorch_core._define import Prepared, cast, composition, op, promoted, public_names
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._elementwise_functions import _conj, abs, imag, real, where
+from rustorch_core._elementwise_functions import _conj, abs, exp, imag, logical_and, real, where
+from rustorch_core._graph import recording, set_recording
 from rustorch_core._linear_algebra_functions import matmul
 from rustorch_core._manipulation_functions import (
     broadcast_to,
+    concat,
     expand_dims,
     matrix_transpose,
     moveaxis,
@@ -23,11 +27,10 @@ from rustorch_core._manipulation_functions import (
     squeeze,
     stack,
 )
-from rustorch_core._statistical_functions import max, min, sum
+from rustorch_core._searching_functions import argmax
+from rustorch_core._statistical_functions import all, any, max, mean, min, sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, GradientError, OperandError, ShapeError
-
-_LATER = "its rule is not written yet"
+from rustorch_core.errors import ArgumentError, LinearAlgebraError, OperandError, ShapeError
 
 
 def _matrices(name: str, x: Any) -> Tensor:
@@ -139,17 +142,21 @@ def eigvalsh(x: Tensor, /) -> Prepared:
     return (_square("eigvalsh", x),), {}
 
 
-@op("linalg.eig", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.eig", "single or double floating-point", lambda g, ys, index: _eig_rule(g, ys, index))
 def _eig(x: Tensor, /) -> Prepared:
     return (x,), {}
 
 
 def eig(x: Tensor, /) -> EigResult:
-    """Decompose matrices of shape (..., N, N) into complex eigenvalues and eigenvectors (Array API: linalg.eig)."""
+    """Decompose matrices of shape (..., N, N) into complex eigenvalues and eigenvectors (Array API: linalg.eig).
+
+    Gradients take an eigenvector as LAPACK does: of length 1, its largest element real. Where eigenvalues are equal
+    each vector counts as fixed along the others, with a warning where that matters.
+    """
     return EigResult(*_eig(_square("eig", x)))
 
 
-@op("linalg.eigvals", "single or double floating-point", no_gradient=_LATER)
+@op("linalg.eigvals", "single or double floating-point", lambda g, x: _eig_rule(g, list(eig(x)), 0))
 def eigvals(x: Tensor, /) -> Prepared:
     """Compute the complex eigenvalues of matrices of shape (..., N, N) (Array API: linalg.eigvals)."""
     return (_square("eigvals", x),), {}
@@ -234,13 +241,9 @@ def solve(x1: Tensor, x2: Tensor, /) -> Tensor:
     return _solve(x1, x2)
 
 
-@op(
-    "linalg.det",
-    "single or double floating-point",
-    lambda g, y, x: expand_dims(g * y, axis=(-2, -1)) * matrix_transpose(inv(x)),
-)
+@op("linalg.det", "single or double floating-point", lambda g, y, x: _det_rule(g, y, x))
 def det(x: Tensor, /) -> Prepared:
-    """Compute the determinants of matrices of shape (..., N, N) (Array API: linalg.det)."""
+    """Compute the determinants of matrices of shape (..., N, N), with gradients for singular ones (Array API: det)."""
     return (_square("det", x),), {}
 
 
@@ -254,17 +257,22 @@ def slogdet(x: Tensor, /) -> SlogdetResult:
     return SlogdetResult(*_slogdet(_square("slogdet", x)))
 
 
+@composition("single or double floating-point", lambda g, y, x: _conj(_pinv_rule(_conj(g), y, x)))
+def _pinv(x: Tensor, /, *, rtol: Any) -> Tensor:
+    u, s, vh = svd(x, full_matrices=False)
+    keep = s > _cutoff(s, x.shape, rtol)
+    inverse = where(keep, 1 / where(keep, s, 1), 0)
+    return matmul(_adjoint(vh) * expand_dims(inverse, axis=-2), _adjoint(u))
+
+
 def pinv(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
-    """Compute the Moore-Penrose inverse (Array API: linalg.pinv).
+    """Compute the Moore-Penrose inverse; its gradient is that among matrices of the same rank (Array API: linalg.pinv).
 
     Arguments:
         x: tensor of shape (..., M, N).
         rtol: singular values below this part of the largest count as 0; by default max(M, N) roundings.
     """
-    u, s, vh = svd(x, full_matrices=False)
-    keep = s > _cutoff(s, x.shape, rtol)
-    inverse = where(keep, 1 / where(keep, s, 1), 0)
-    return matmul(matrix_transpose(_conj(vh)) * expand_dims(inverse, axis=-2), matrix_transpose(_conj(u)))
+    return _pinv(_matrices("pinv", x), rtol=rtol)
 
 
 def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
@@ -306,11 +314,13 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
     "linalg.diagonal",
     "all",
     lambda g, x_shape, offset: _on_diagonal(g, x_shape, offset),
-    native=lambda xp, x, offset: xp.asarray(xp.linalg.diagonal(x, offset=offset), copy=True),
+    native=lambda xp, x, offset: xp.linalg.diagonal(x, offset=offset),
+    is_view=True,
+    is_read_only=True,
     selects=True,
 )
 def diagonal(x: Tensor, /, *, offset: int = 0) -> Prepared:
-    """Take the diagonals of matrices (Array API: linalg.diagonal).
+    """Take the diagonals of matrices, a view that cannot be written, as in NumPy (Array API: linalg.diagonal).
 
     Arguments:
         x: tensor of shape (..., M, N).
@@ -387,7 +397,15 @@ def vector_norm(
         return sum(cast(magnitude != 0, magnitude.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(magnitude, axis=axis, keepdims=keepdims)
-    powers = sum(magnitude * magnitude if ord == 2 else magnitude**ord, axis=axis, keepdims=keepdims)
+    if ord == 2:
+        powers = sum(magnitude * magnitude, axis=axis, keepdims=keepdims)
+    else:  # an element that is 0 has no say, however steep its power is there
+        is_zero = magnitude == 0
+        powers = sum(
+            where(is_zero, 0.0**ord if ord > 0 else math.inf, where(is_zero, 1, magnitude) ** ord),
+            axis=axis,
+            keepdims=keepdims,
+        )
     is_zero = powers == 0
     return where(is_zero, 0, where(is_zero, 1, powers) ** (1 / ord))
 
@@ -430,10 +448,42 @@ def _diagonal_matrix(values: Tensor) -> Tensor:
     return expand_dims(values, axis=-1) * eye(values.shape[-1], dtype=values.dtype, device=values.device)
 
 
-def _gaps(values: Tensor) -> Tensor:
-    """1 / (values[j] - values[i]); 0 on the diagonal and where two values are equal: there is no one direction."""
+def _inverse_gaps(values: Tensor) -> Tensor:
+    """1 / (values[j] - values[i]); 0 where two values are equal but for rounding: there is no one direction."""
     gaps = expand_dims(values, axis=-2) - expand_dims(values, axis=-1)
-    return where(gaps == 0, 0, 1 / where(gaps == 0, 1, gaps))
+    is_nothing = _is_negligible(gaps, values)
+    return where(is_nothing, 0, 1 / where(is_nothing, 1, gaps))
+
+
+def _is_negligible(differences: Tensor, values: Tensor) -> Tensor:
+    """Whether differences or sums of some values, in matrices, are no more than their rounding."""
+    from rustorch_core._data_type_functions import finfo
+
+    magnitude = abs(values)
+    largest = max(magnitude, axis=-1, keepdims=True) if values.shape[-1] else magnitude
+    return abs(differences) <= expand_dims(largest, axis=-1) * (4 * finfo(values.dtype).eps)
+
+
+def _warn_of_equal(name: str, values: Tensor, leaned_on: Tensor) -> None:
+    """Warn where a gradient leans on the directions of eigenvectors whose eigenvalues are equal.
+
+    Arguments:
+        name: of the function.
+        values: the eigenvalues.
+        leaned_on: how much the gradient depends on turning each eigenvector toward each other.
+    """
+    with set_recording(False):
+        size, n = abs(leaned_on.detach()), values.shape[-1]
+        gaps = expand_dims(values.detach(), axis=-2) - expand_dims(values.detach(), axis=-1)
+        is_pair = logical_and(_is_negligible(gaps, values.detach()), eye(n, device=values.device) == 0)
+        is_warned = values.size > 0 and bool(any(logical_and(is_pair, size > 1e-6 * max(size))))
+    if is_warned:
+        warnings.warn(
+            f"{name}: the gradient depends on which eigenvectors stand for equal eigenvalues, and there it has none; "
+            "they count as fixed. Let the result depend on the space that they span alone",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _cholesky_rule(g: Tensor, y: Tensor, upper: bool) -> Tensor:
@@ -445,11 +495,34 @@ def _cholesky_rule(g: Tensor, y: Tensor, upper: bool) -> Tensor:
     return 0.5 * (inner + _adjoint(inner))
 
 
+def _completed(g: Tensor, basis: Tensor, count: int) -> Tensor:
+    """The gradient of the first columns of a square unitary matrix, from that of all.
+
+    The others complete the first to a basis, nobody says which; what they span follows from the first.
+    """
+    first, others = basis[..., :count], basis[..., count:]
+    return g[..., :count] - matmul(others, matmul(_adjoint(g[..., count:]), first))
+
+
 def _qr_rule(g: Tensor, ys: list[Tensor], index: int, mode: str) -> Tensor:
-    """Walter and Lehmann 2018, arXiv:1009.6112, for matrices with no more columns than rows."""
+    """Walter and Lehmann 2018, arXiv:1009.6112; the columns beyond a square R are Q times their part of R."""
     q, r = ys
-    if r.shape[-2] != r.shape[-1]:
-        raise GradientError(f"qr: mode={mode!r} with R of shape {r.shape} has no gradient; it needs a square R")
+    rows, columns = q.shape[-2], r.shape[-1]
+    if rows > columns:  # the rest of a complete Q meets zeros in R
+        g = _completed(g, q, columns) if index == 0 else g[..., :columns, :]
+        q, r = q[..., :columns], r[..., :columns, :]
+    if rows >= columns:
+        return _square_qr_rule(g, q, r, index)
+    left, right = r[..., :rows], r[..., rows:]
+    if index == 0:
+        return concat([_square_qr_rule(g, q, left, 0), zeros_like(matmul(q, right).detach())], axis=-1)
+    g_left, g_right = g[..., :rows], g[..., rows:]
+    through_q = matmul(matmul(q, right), _adjoint(g_right))
+    square = _square_qr_rule(g_left, q, left, 1) + _square_qr_rule(through_q, q, left, 0)
+    return concat([square, matmul(q, g_right)], axis=-1)
+
+
+def _square_qr_rule(g: Tensor, q: Tensor, r: Tensor, index: int) -> Tensor:
     inner = -matmul(_adjoint(g), q) if index == 0 else matmul(r, _adjoint(g))
     lower = tril(inner, k=-1)
     symmetric = lower + _adjoint(lower) + _diagonal_matrix(cast(real(diagonal(inner)), inner.dtype))
@@ -463,38 +536,117 @@ def _eigh_rule(g: Tensor, ys: list[Tensor], index: int) -> Tensor:
     if index == 0:
         inner = _diagonal_matrix(cast(g, vectors.dtype))
     else:
-        inner = matmul(_adjoint(vectors), g) * cast(_gaps(values), vectors.dtype)
+        projected = matmul(_adjoint(vectors), g)
+        _warn_of_equal("eigh", values, projected - _adjoint(projected))
+        inner = projected * cast(_inverse_gaps(values), vectors.dtype)
     return matmul(vectors, matmul(inner, _adjoint(vectors)))
 
 
-def _svd_rule(g: Tensor, ys: list[Tensor], index: int, full_matrices: bool) -> Tensor:
-    """Wan and Zhang 2019, arXiv:1909.02659; vectors of equal singular values count as fixed."""
-    u, s, vh = ys
-    if full_matrices and u.shape[-1] != vh.shape[-2]:
-        raise GradientError("svd: full_matrices=True has no gradient for matrices that are not square; pass False")
-    if index == 1:
-        return matmul(u * expand_dims(cast(g, u.dtype), axis=-2), vh)
-    scale = cast(expand_dims(where(s == 0, 0, 1 / where(s == 0, 1, s)), axis=-2), u.dtype)
-    columns, gaps = cast(expand_dims(s, axis=-2), u.dtype), cast(_gaps(s * s), u.dtype)
+def _eig_rule(g: Tensor, ys: list[Tensor], index: int) -> Tensor:
+    """Boeddeker et al. 2017, arXiv:1701.00392, for LAPACK's choice of length and phase; without conjugates."""
+    values, vectors = ys
+    turned = matrix_transpose(vectors)
     if index == 0:
-        projected = matmul(_adjoint(u), g)
-        skew = projected - _adjoint(projected)
-        inner = skew * gaps * columns + _diagonal_matrix(diagonal(skew)) * scale * 0.5
-        return matmul(matmul(u, inner) + (g - matmul(u, projected)) * scale, vh)
-    v, g = _adjoint(vh), _adjoint(g)
-    projected = matmul(vh, g)
-    inner = matrix_transpose(columns) * (projected - _adjoint(projected)) * gaps
-    return matmul(u, matmul(inner, vh) + _adjoint((g - matmul(v, projected)) * scale))
+        return solve(turned, expand_dims(g, axis=-1) * turned)
+    # Of each vector's own direction the change keeps its length, and its largest element real.
+    own = expand_dims(sum(g * vectors, axis=-2), axis=-2)
+    size = abs(vectors)
+    is_largest = arange(vectors.shape[-1], device=g.device)[:, None] == expand_dims(argmax(size, axis=-2), axis=-2)
+    g = g - _conj(vectors) * real(own) - where(is_largest, 1j * imag(own), 0) / where(is_largest, vectors, 1)
+    inner = matmul(turned, g)
+    _warn_of_equal("eig", values, inner)
+    return solve(turned, matmul(inner * _inverse_gaps(values), turned))
+
+
+def _svd_rule(g: Tensor, ys: list[Tensor], index: int, full_matrices: bool) -> Tensor:
+    """Wan and Zhang 2019, arXiv:1909.02659; vectors of equal singular values count as fixed.
+
+    s[j] / (s[j]**2 - s[i]**2) and s[i] / (s[j]**2 - s[i]**2) are taken apart into half the sum and half the difference
+    of 1 / (s[j] - s[i]) and 1 / (s[j] + s[i]). So what depends on both sides together, and not on the choice of the
+    vectors of equal values, has its gradient.
+    """
+    u, s, vh = ys
+    count = s.shape[-1]
+    if index == 1:
+        return matmul(u[..., :count] * expand_dims(cast(g, u.dtype), axis=-2), vh[..., :count, :])
+    if index == 2:
+        return _adjoint(_svd_rule(_adjoint(g), [_adjoint(vh), s, _adjoint(u)], 0, full_matrices))
+    g = _completed(g, u, count) if u.shape[-1] > count else g
+    u, vh = u[..., :count], vh[..., :count, :]
+    sums = expand_dims(s, axis=-2) + expand_dims(s, axis=-1)
+    is_nothing = _is_negligible(sums, s)
+    inverse_sums = where(is_nothing, 0, 1 / where(is_nothing, 1, sums))
+    projected = matmul(_adjoint(u), g)
+    skew = projected - _adjoint(projected)
+    inner = skew * cast(0.5 * (_inverse_gaps(s) + inverse_sums), u.dtype)
+    scale = expand_dims(2 * diagonal(inverse_sums), axis=-2)
+    return matmul(matmul(u, inner) + (g - matmul(u, projected)) * cast(scale, u.dtype), vh)
+
+
+def _pinv_rule(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Golub and Pereyra 1973, equation 4.12."""
+    adjoint, g_adjoint = _adjoint(y), _adjoint(g)
+    beside = g_adjoint - matmul(x, matmul(y, g_adjoint))
+    below = g_adjoint - matmul(matmul(g_adjoint, y), x)
+    return matmul(beside, matmul(y, adjoint)) + matmul(matmul(adjoint, y), below) - matmul(adjoint, matmul(g, adjoint))
+
+
+def _det_rule(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    inverse = _inverse_of_regular(x)
+    if inverse is None:
+        return expand_dims(g, axis=(-2, -1)) * _cofactors(x)
+    return expand_dims(g * y, axis=(-2, -1)) * matrix_transpose(inverse)
+
+
+def _inverse_of_regular(x: Tensor) -> Tensor | None:
+    """The inverses of matrices; None where one is so close to singular that too many digits would be lost.
+
+    A derivative of the determinant keeps its digits, for what the inverse loses the determinant loses too. One of the
+    next order is a difference of products of the determinant with two inverses.
+    """
+    from rustorch_core._data_type_functions import finfo
+
+    try:
+        inverse = inv(x)
+    except LinearAlgebraError:
+        return None
+    limit = finfo(x.dtype).eps ** (-0.25 if recording() else -0.75)
+    with set_recording(False):
+        return inverse if bool(all(matrix_norm(x) * matrix_norm(inverse) < limit)) else None
+
+
+def _cofactors(x: Tensor) -> Tensor:
+    """The derivatives of the determinants of matrices, singular ones too: det(x) times the transposed inverse.
+
+    They are polynomials, and so their own means over a circle around x (Cauchy), on which the matrices are regular.
+    """
+    from rustorch_core._data_type_functions import finfo
+
+    count = builtins.min(x.shape[-1], 16)
+    with set_recording(False):
+        size = matrix_norm(x, keepdims=True)
+        radius = where(size == 0, 1, size) * finfo(x.dtype).eps ** 0.2
+    # Where on the circle to begin is arbitrary; no eigenvalue of a matrix that somebody writes down is there.
+    angles = (arange(count, dtype=radius.dtype, device=x.device) + 0.3) * (2 * math.pi / count)
+    turns = reshape(exp(1j * angles), (count,) + (1,) * x.ndim)
+    around = x + turns * radius * eye(x.shape[-1], dtype=radius.dtype, device=x.device)
+    found = mean(det(around)[..., None, None] * matrix_transpose(inv(around)), axis=0)
+    return found if x.dtype in CATEGORIES["complex floating-point"] else real(found)
 
 
 def _slogdet_rule(g: Tensor, ys: list[Tensor], index: int, x: Tensor) -> Tensor:
     """The logarithm's gradient is the inverse; a real sign is flat, a complex one turns."""
-    inverse = matrix_transpose(inv(x))
+    inverse = _inverse_of_regular(x)
+    if inverse is None:  # infinite wherever a cofactor is not 0
+        cofactors = _cofactors(x)
+        inverse = where(cofactors == 0, 0, cofactors / det(x)[..., None, None])
+    else:
+        inverse = matrix_transpose(inverse)
     if index == 1:
         return expand_dims(cast(g, x.dtype), axis=(-2, -1)) * inverse
     if x.dtype not in CATEGORIES["complex floating-point"]:
         return zeros_like(inverse)
-    return expand_dims(-1j * imag(g * ys[0]), axis=(-2, -1)) * inverse
+    return expand_dims(1j * imag(g * ys[0]), axis=(-2, -1)) * inverse
 
 
 __all__ = public_names(vars())

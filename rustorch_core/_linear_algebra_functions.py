@@ -47,7 +47,7 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     """
     if type(x1) is not Tensor or type(x2) is not Tensor or x1._key is not x2._key:
         x1, x2 = promoted("matmul", x1, x2)
-    first, second = x1.shape, x2.shape
+    first, second = tuple(x1._array.shape), tuple(x2._array.shape)
     if not first or not second:
         raise ShapeError(f"matmul: shapes {first} and {second} met; a tensor without axes is no matrix, use * instead")
     if first[-1] != second[-2 if len(second) > 1 else 0]:

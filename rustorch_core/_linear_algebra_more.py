@@ -30,7 +30,7 @@ from rustorch_core._manipulation_functions import concat, expand_dims, matrix_tr
 from rustorch_core._searching_functions import argmax
 from rustorch_core._statistical_functions import max, sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, GradientError, LinearAlgebraError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, LinearAlgebraError, OperandError, ShapeError
 
 __all__ = ["LUResult", "LstsqResult", "cond", "expm", "lstsq", "lu", "multi_dot", "norm"]
 
@@ -104,13 +104,14 @@ def lstsq(a: Tensor, b: Tensor, /, rcond: float | None = None) -> LstsqResult:
         b: tensor of shape (M) or (M, K).
         rcond: singular values below this part of the largest count as 0; by default max(M, N) roundings.
 
+    Gradients of a solution without full rank are those among matrices of the same rank.
+
     Returns:
         the solution of shape (N) or (N, K); residuals of shape (K), (1) for a vector, (0) unless M > N and the rank
         is N; the rank; the singular values.
 
     Raises:
         ShapeError: where the shapes do not fit.
-        GradientError: where a gradient is recorded through matrices without full rank.
     """
     a, b = promoted("lstsq", _matrices("lstsq", a), b)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
@@ -123,9 +124,7 @@ def lstsq(a: Tensor, b: Tensor, /, rcond: float | None = None) -> LstsqResult:
     x = matmul(pinv(constant, rtol=rcond), columns.detach())
     is_full = int(rank) == min(a.shape)
     if a.requires_grad or b.requires_grad:
-        if not is_full:
-            raise GradientError(f"lstsq: a matrix of shape {a.shape} and rank {int(rank)} has no gradient; add rows")
-        x = _refined(a, columns, x)
+        x = _refined(a, columns, x) if is_full else matmul(pinv(a, rtol=rcond), columns)
     rest = columns - matmul(a, x)
     squares = sum(real(rest) ** 2 + imag(rest) ** 2 if "complex" in rest.dtype.name else rest**2, axis=0)
     residuals = squares if is_full and a.shape[0] > a.shape[1] else squares[:0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _axes, _data_types
+from rustorch_core._arguments import python_numbers
 from rustorch_core._axes import Axes, as_shape, one_axis, resolved_shape, some_axes
 from rustorch_core._define import Prepared, attach, cast, op, public_names
 from rustorch_core._dispatch import check_tensor
@@ -26,7 +28,7 @@ def reshape(x: Tensor, /, shape: Any, *, copy: bool | None = None) -> Prepared:
         ShapeError: where the numbers of elements differ.
         ArgumentError: where `copy=False` and the memory does not allow it.
     """
-    return (x,), {"shape": resolved_shape("reshape", shape, x.size), "copy": copy}
+    return (x,), {"shape": resolved_shape("reshape", shape, math.prod(x._array.shape)), "copy": copy}
 
 
 @op("permute_dims", "all", lambda g, axes: permute_dims(g, _inverse(axes)), is_view=True)
@@ -73,7 +75,7 @@ def moveaxis(x: Tensor, source: Axes, destination: Axes, /) -> Tensor:
     return permute_dims(x, order)
 
 
-@op("broadcast_to", "all", lambda g: g, is_view=True)
+@op("broadcast_to", "all", lambda g: g, is_view=True, is_read_only=True)
 def broadcast_to(x: Tensor, /, shape: Any) -> Prepared:
     """Repeat along axes of length 1, without a copy, to reach a shape (Array API: broadcast_to).
 
@@ -261,7 +263,7 @@ def repeat(x: Tensor, repeats: Any, /, *, axis: int | None = None) -> Tensor:
         x, axis = reshape(x, (-1,)), 0
     chosen = one_axis("repeat", axis, x.ndim)
     length = x.shape[chosen]
-    counts = repeats.tolist() if hasattr(repeats, "tolist") else repeats
+    counts = python_numbers(repeats)
     counts = list(as_shape("repeat", counts))
     counts = counts * length if len(counts) == 1 else counts
     if len(counts) != length or any(count < 0 for count in counts):

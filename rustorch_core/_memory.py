@@ -10,7 +10,7 @@ derived anew from what was written into, and on a device whose arrays cannot be 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy
@@ -39,10 +39,11 @@ class _Living(Generic[T]):
         self.limit = 8
 
     def add(self, reference: weakref.ref[T]) -> None:
-        self.references.append(reference)
-        if len(self.references) > self.limit:
-            self.references = [each for each in self.references if each() is not None]
-            self.limit = 2 * len(self.references) + 8
+        references = self.references
+        references.append(reference)
+        if len(references) > self.limit:
+            references[:] = [each for each in references if each() is not None]
+            self.limit = 2 * len(references) + 8
 
     def __bool__(self) -> bool:
         return any(each() is not None for each in self.references)
@@ -88,15 +89,15 @@ class Buffer:
 class Family:
     """A base and its views: tensors on one buffer whose place in the graph changes together.
 
-    The base's array and node outlive it, for the sake of its views. Its origin is the place of what it was detached
-    from.
+    The base's array and node outlive it, for the sake of its views. Its origin is the way to it from the first tensor
+    on the buffer; it is not held by what it was detached from, nor the other way.
     """
 
-    __slots__ = ("__weakref__", "_node", "array", "base", "buffer", "key", "origin", "views")
+    __slots__ = ("__weakref__", "array", "base", "buffer", "key", "last_node", "origin", "views")
 
-    def __init__(self, base: Tensor, buffer: Buffer, origin: Place | None = None) -> None:
-        self.base = weakref.ref(base)
-        self.array, self.key, self._node = base._array, base._key, base._node
+    def __init__(self, base: Tensor, buffer: Buffer, origin: Path = ()) -> None:
+        self.base: Callable[[], Tensor | None] = weakref.ref(base)
+        self.array, self.key, self.last_node = base._array, base._key, base._node
         self.buffer = buffer
         self.origin = origin
         self.views: _Living[Tensor] = _Living()
@@ -107,20 +108,13 @@ class Family:
         """The node of the base as it is now, or was when it was last looked at."""
         base = self.base()
         if base is not None:
-            self._node = base._node
-        return self._node
-
-    @node.setter
-    def node(self, node: Node | None) -> None:
-        self._node = node
-        base = self.base()
-        if base is not None:
-            base._node = node
+            self.last_node = base._node
+        return self.last_node
 
     def members(self) -> list[Tensor]:
-        """The base and the views that live."""
-        base = self.base()
-        return [*([] if base is None else [base]), *self.views]
+        """The base and the views that live, without those that have left."""
+        everybody = (self.base(), *self.views)
+        return [each for each in everybody if each is not None and each._place is not None and each._place[0] is self]
 
 
 def place_of(tensor: Tensor) -> Place:
@@ -134,8 +128,11 @@ def place_of(tensor: Tensor) -> Place:
 def add_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> None:
     """Note that one tensor is a view of another, by an op."""
     place = owner._place or place_of(owner)
-    view._place = (place[0], place, op, attributes)
-    place[0].views.add(weakref.ref(view))
+    family = place[0]
+    if op.may_copy:
+        attributes = {**attributes, "copy": None}  # what is derived anew, or a gradient that follows, may lie otherwise
+    view._place = (family, place, op, attributes)
+    family.views.add(weakref.ref(view))
 
 
 def add_detached(
@@ -147,15 +144,24 @@ def add_detached(
         the view.
     """
     place = place_of(owner)
-    origin = place if op is None else (place[0], place, op, attributes or {})
-    view._place = (Family(view, place[0].buffer, origin), None, None, {})
+    step = () if op is None else ((op, attributes or {}),)
+    view._place = (Family(view, place[0].buffer, path_from_root(place) + step), None, None, {})
     return view
 
 
+def stand_alone(tensor: Tensor) -> None:
+    """Make a tensor a base of its own: its views, and what it is a view of, share its memory but no gradient."""
+    place = tensor._place
+    if place is None:
+        return
+    family = place[0]
+    if place[2] is None:
+        family.last_node, family.base = tensor._node, lambda: None
+    tensor._place = (Family(tensor, family.buffer, path_from_root(place)), None, None, {})
+
+
 def is_view(owner: Tensor, view: Tensor, op: Op, attributes: Mapping[str, Any]) -> bool:
-    """Whether what a view op returned shares memory: one that may copy, as reshape may, is asked what it did."""
-    if not op.may_copy:
-        return True
+    """Whether what a view op that may copy, such as reshape, returned is a view."""
     device = owner._key.device
     if device.shares_host_memory:
         base = view._array.base
@@ -182,13 +188,9 @@ def path_in_family(place: Place | None) -> Path:
     return tuple(reversed(steps))
 
 
-def path_from_root(place: Place | None) -> Path:
+def path_from_root(place: Place) -> Path:
     """The way from the first tensor on a buffer to another on it."""
-    path: Path = ()
-    while place is not None:
-        path = path_in_family(place) + path
-        place = place[0].origin
-    return path
+    return place[0].origin + path_in_family(place)
 
 
 def follow(xp: Any, array: Any, path: Path) -> Any:

@@ -13,18 +13,16 @@ from typing import Any
 
 from rustorch_core import _dispatch, _graph, _linear_algebra_functions, _memory, _native_indexing
 from rustorch_core._creation_functions import arange, asarray, zeros
-from rustorch_core._data_types import CATEGORIES, DType
+from rustorch_core._data_types import CATEGORIES, KINDS, DType
 from rustorch_core._define import COMPARISONS, Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
 from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
 from rustorch_core._native_indexing import is_basic
-from rustorch_core._op import REGISTRY, Op
+from rustorch_core._op import REGISTRY
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
-
-_BROADCAST: Op = broadcast_to.op  # type: ignore[attr-defined]
 
 
 def _follow(x: Tensor, path: Path) -> Tensor:
@@ -50,7 +48,7 @@ def _erase(x: Tensor, /, path: Path, key: Any) -> Prepared:
     "setitem",
     "all",
     lambda g, path, key: _erase(g, path, key),
-    lambda g, path, key: _last_written(_follow(g, path), key),
+    lambda g, x_shape, path, key: _with_axes(_last_written(_follow(g, path), key), x_shape),
     native=lambda xp, x, value, path, key, in_place: _write_natively(xp, x, value, path, key, in_place),
     selects=True,
     method=False,
@@ -93,6 +91,12 @@ def _last_written(g: Tensor, key: Any) -> Tensor:
     return where(is_last, gradient, 0)
 
 
+def _with_axes(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The gradient of a value that had more axes than the place it was written to: the first ones, of length 1."""
+    extra = len(shape) - g.ndim
+    return reshape(g, (1,) * extra + g.shape) if extra > 0 else g
+
+
 def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
     """Write at a native key; under a gradient as an op on the base, from which all its views are then derived anew.
 
@@ -100,10 +104,12 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
     """
     is_recorded = _is_recorded(name, x, value)
-    _check_is_its_own(name, x)
+    _check_may_be_written(name, x)
     before_write(x)
-    replaces_all = x._place is None or x._place[2] is None
-    if is_recorded and not (replaces_all and key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape):
+    is_base = x._place is None or x._place[2] is None
+    is_whole = key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape
+    is_leaf = value._node is not None and value._node.op is None  # what a leaf is written into is no leaf
+    if is_recorded and not (is_base and is_whole and not is_leaf):
         base, path = _base_of(x)
         written = _set(base, value, path, _kept_key(x, key))
         _set_array(base, written._array)
@@ -114,12 +120,13 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
         _set_node(x, value)
 
 
-def _check_is_its_own(name: str, x: Tensor) -> None:
-    """Refuse to write where one element stands in several places; NumPy's arrays do that by themselves."""
+def _check_may_be_written(name: str, x: Tensor) -> None:
+    """Refuse to write into views that NumPy gives to be read only, which on the host does so itself."""
     if x._place is None or x._key.device.shares_host_memory:
         return
-    if any(op is _BROADCAST for op, _ in _memory.path_from_root(x._place)):
-        raise ArgumentError(f"{name}: the memory of a broadcast tensor is read-only; write into a .clone()")
+    for step, _ in _memory.path_from_root(x._place):
+        if step.is_read_only:
+            raise ArgumentError(f"{name}: what {step.name} returns is read-only; write into a .clone()")
 
 
 def _is_recorded(name: str, x: Tensor, value: Tensor) -> bool:
@@ -166,7 +173,7 @@ def _set_array(x: Tensor, array: Any) -> None:
     buffer, path, xp = x._place[0].buffer, _memory.path_from_root(x._place), x._key.namespace
     buffer.root = _written(xp, buffer.root, array, path, (Ellipsis,))
     for family in buffer.families:
-        family.array = _memory.follow(xp, buffer.root, _memory.path_from_root(family.origin))
+        family.array = _memory.follow(xp, buffer.root, family.origin)
         for member in family.members():
             member._array = _memory.follow(xp, family.array, _memory.path_in_family(member._place))
 
@@ -174,12 +181,16 @@ def _set_array(x: Tensor, array: Any) -> None:
 def _set_node(x: Tensor, written: Tensor) -> None:
     """Put a base and its living views where the write has left them in the graph."""
     if x._place is None:
-        x._node = written._node
+        _graph.move(x, written._node)
         return
     family = x._place[0]
-    family.node = written._node
-    for view in family.views:
-        view._node = _follow(written, _memory.path_in_family(view._place))._node
+    base = family.base()
+    family.last_node = written._node
+    if base is not None:
+        _graph.move(base, written._node)
+    for view in family.members():
+        if view is not base:
+            _graph.move(view, _follow(written, _memory.path_in_family(view._place))._node)
 
 
 def _setitem(x: Tensor, key: Any, value: Any) -> None:
@@ -219,9 +230,12 @@ def overwrite(x: Tensor, value: Tensor) -> Tensor:
 
     Raises:
         ShapeError: where the value would not fit into the shape of `x`.
+        DTypeError: where it would lose its kind, or its sign.
     """
     if value.shape != x.shape:
         raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
+    if x.dtype in KINDS["unsigned integer"] and value.dtype in KINDS["signed integer"]:
+        raise DTypeError(f"in place: a result of {value.dtype} does not fit into a tensor of {x.dtype}; use astype")
     _write("in place", x, _fitting("in place", x, value), (Ellipsis,))
     return x
 
@@ -267,7 +281,7 @@ attach("__imatmul__", _in_place(_linear_algebra_functions.matmul.__name__, froze
 def _copy_(x: Tensor, source: Any) -> Tensor:
     """Write another tensor's values, or a number, into this one (PyTorch: copy_); returns `x`."""
     value = source if isinstance(source, Tensor) else beside("copy_", x, source)
-    return overwrite(x, broadcast_to(value, x.shape))
+    return overwrite(x, broadcast_to(_fitting("copy_", x, value), x.shape))
 
 
 def _clone(x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def written(xp: Any, array: Any, key: Key, value: Any) -> Any:
     if hasattr(xp, "index_set"):
         return xp.index_set(array, key, value)
     if len(key) == 1 and key[0] is Ellipsis:
-        return xp.asarray(xp.broadcast_to(value, array.shape), copy=True)
+        return xp.asarray(_stretched(xp, value, array.shape), copy=True)
     return put(xp, array, places(xp, array.shape, key), value)
 
 
@@ -72,10 +72,19 @@ def put(xp: Any, array: Any, places: Any, value: Any) -> Any:
     """A new array with a value broadcast to places of the flattened array; where they repeat, the last value counts."""
     if not math.prod(places.shape):
         return array
-    values = xp.reshape(xp.broadcast_to(value, places.shape), (-1,))
+    if hasattr(xp, "index_set"):
+        flat = xp.reshape(xp.asarray(array, copy=True), (-1,))
+        return xp.reshape(xp.index_set(flat, (places,), value), array.shape)
+    values = xp.reshape(_stretched(xp, value, places.shape), (-1,))
     order, _, is_there, last = _in_order(xp, places, math.prod(array.shape))
     new = xp.take(values, xp.take(order, last))
     return xp.reshape(xp.where(is_there, new, xp.reshape(array, (-1,))), array.shape)
+
+
+def _stretched(xp: Any, value: Any, shape: Shape) -> Any:
+    """A value broadcast to the shape of the place it is written to, which may have fewer axes, as in NumPy."""
+    extra = len(value.shape) - len(shape)
+    return xp.broadcast_to(xp.reshape(value, value.shape[extra:]) if extra > 0 else value, shape)
 
 
 def scattered(xp: Any, values: Any, shape: Shape, key: Key) -> Any:
@@ -139,7 +148,8 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
         ):
             raise IndexError(f"a boolean index of shape {part.shape} cannot choose among axes of shape {axes}")
         parts.append(part)
-    return tuple(parts)
+    # Integers alone may pick an element, as they do in NumPy; with an ellipsis they give a view.
+    return (*parts, Ellipsis) if all(type(part) is int for part in parts) and Ellipsis in key else tuple(parts)
 
 
 def _is_mask(xp: Any, part: Any) -> bool:

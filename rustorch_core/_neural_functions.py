@@ -32,7 +32,7 @@ from rustorch_core._elementwise_functions import (
 )
 from rustorch_core._indexing_functions import take_along_axis
 from rustorch_core._linear_algebra_functions import matmul
-from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, squeeze
+from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, reshape, squeeze
 from rustorch_core._statistical_functions import max, mean, min, sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
@@ -274,7 +274,12 @@ def layer_norm(
     return _layer_norm(x, weight, bias, eps=number("layer_norm", "eps", eps))
 
 
-@composition("floating-point")
+@composition(
+    "floating-point",
+    lambda g, x2: matmul(g, x2),
+    lambda g, x1: matmul(matrix_transpose(_as_rows(g)), _as_rows(x1)),
+    lambda g: g,
+)
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
     """Multiply by a matrix and add a bias: x @ weight.T + bias (PyTorch: linear).
 
@@ -290,6 +295,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
         raise ShapeError(f"linear: input of shape {x.shape} does not fit a weight of shape {weight.shape} (out, in)")
     product = matmul(x, matrix_transpose(weight))
     return product if bias is None else product + bias
+
+
+def _as_rows(x: Tensor) -> Tensor:
+    """A stack of vectors as one matrix."""
+    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]) if x.size else (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 # Losses

@@ -91,7 +91,7 @@ def _accumulated(result: Any, axis: int, initial: int | None) -> Any:
 def matmul(x1: Any, x2: Any, /) -> Any:
     """NumPy multiplies matrices of bfloat16 into float32."""
     product = numpy.matmul(x1, x2)
-    return product if product.dtype == x1.dtype else product.astype(x1.dtype)
+    return product if product.dtype is x1.dtype else product.astype(x1.dtype, copy=False)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:

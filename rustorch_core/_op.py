@@ -44,6 +44,7 @@ class Op:
         domain: the open interval in which samples lie.
         is_view: whether the result shares the input's memory.
         may_copy: whether it does so only where the memory allows it.
+        is_read_only: whether it is then only to be read, as some of NumPy's views are.
         takes_list: whether the native function takes its arrays as one list.
         reference: the same function in NumPy, for the value test; default: NumPy's of that name.
         has_native_operator: whether the arrays' own in-place operator computes the same.
@@ -61,6 +62,7 @@ class Op:
         "function",
         "has_native_operator",
         "home",
+        "is_read_only",
         "is_view",
         "keeps_dtype",
         "kind",
@@ -91,6 +93,7 @@ class Op:
         domain: tuple[float, float] = (-2.0, 2.0),
         is_view: bool = False,
         may_copy: bool = False,
+        is_read_only: bool = False,
         takes_list: bool = False,
         reference: Callable[..., Any] | None = None,
         has_native_operator: bool = False,
@@ -114,6 +117,7 @@ class Op:
         self.domain = domain
         self.is_view = is_view
         self.may_copy = may_copy
+        self.is_read_only = is_read_only
         self.takes_list = takes_list
         self.reference = reference
         self.has_native_operator = has_native_operator
@@ -167,6 +171,15 @@ class Op:
             else:
                 kept.append(tuple([keep(inputs, position, attributes, output) for keep, _ in parameters]))
         return tuple(kept)
+
+    def kept_tensors(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None:
+        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if it is more than tensors."""
+        numbers = {"x1": 0, "x2": 1, "y": 2}
+        kept = [None if rule is None else _names(rule) for rule in (self.rule(0), self.rule(1))]
+        if not self.rules or any(name not in numbers for names in kept if names for name in names):
+            return None
+        first, second = (None if names is None else tuple(numbers[name] for name in names) for names in kept)
+        return first, second
 
     def pull_back(self, node: Node, position: int, g: Tensor) -> Tensor | None:
         """The gradient with respect to one input of a recorded call, by its rule."""

@@ -41,6 +41,9 @@ class UpdateRule:
     update: Callable[[Tensor, Tensor, State, int, Mapping[str, Any]], tuple[Tensor, State]]
     source: str
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rule_of, (self.name,)
+
 
 def _sgd_init(p: Tensor, options: Mapping[str, Any]) -> State:
     if options["nesterov"] and (not options["momentum"] or options["dampening"]):
@@ -116,6 +119,8 @@ def rule_of(name: str) -> UpdateRule:
     Raises:
         ArgumentError: for an unknown name, with the nearest known one.
     """
+    if not isinstance(name, str):
+        raise OperandError(f"optim.create: the first argument is an optimizer's name, met {type(name).__name__}")
     if name in RULES:
         return RULES[name]
     for _, spec in _plugins.facts("rustorch_optimizers"):
@@ -229,6 +234,8 @@ class Optimizer:
         Raises:
             ArgumentError: where it belongs to another optimizer or to other parameters, with the names that differ.
         """
+        if not isinstance(state_dict, Mapping) or state_dict.keys() != self.state_dict().keys():
+            raise ArgumentError("load_state_dict: expected what an optimizer's state_dict() returns")
         if state_dict["optimizer"] != self.rule.name:
             raise ArgumentError(
                 f"load_state_dict: the state is of {state_dict['optimizer']!r}, this is {self.rule.name!r}"
@@ -248,6 +255,18 @@ class Optimizer:
         self._steps = dict(state_dict["steps"])
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({key: value for key, value in saved.items() if key != "params"})
+
+    # Parameters are known by their identity, which a copy or a pickle of the optimizer gives anew.
+
+    def __getstate__(self) -> dict[str, Any]:
+        names = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
+        return {**vars(self), "_names": names}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        names = [name for group in state["_names"] for name in group]
+        self._names = {id(parameter): name for parameter, name in zip(parameters, names, strict=True)}
 
     def __repr__(self) -> str:
         options = ", ".join(f"{key}={value}" for key, value in self.defaults.items())

@@ -13,7 +13,19 @@ from rustorch_core._creation_functions import asarray, linspace
 from rustorch_core._data_types import CATEGORIES, DTYPES, Defaults, is_floating
 from rustorch_core._define import cast, promoted, public_names
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._elementwise_functions import _conj, clip, floor, isnan, logical_and, logical_not, round, sqrt, where
+from rustorch_core._elementwise_functions import (
+    _conj,
+    clip,
+    floor,
+    isinf,
+    isnan,
+    logical_and,
+    logical_not,
+    logical_or,
+    round,
+    sqrt,
+    where,
+)
 from rustorch_core._indexing_functions import _scatter, take_along_axis
 from rustorch_core._linear_algebra_functions import matmul
 from rustorch_core._manipulation_functions import (
@@ -103,7 +115,8 @@ def _quantiles(
     parts, q_shape = _fractions(name, q, whole)
     rows = _rows(x, axes)
     found = moveaxis(_in_rows(rows, parts, method, leaves_nan_out), -1, 0)
-    kept = tuple(1 if each in axes else n for each, n in enumerate(x.shape)) if keepdims else rows.shape[:-1]
+    with_ones = tuple(1 if each in axes else n for each, n in enumerate(x.shape))
+    kept = with_ones if flag(name, "keepdims", keepdims) else rows.shape[:-1]
     return reshape(found, (*q_shape, *kept))
 
 
@@ -177,8 +190,8 @@ def _between(ordered: Tensor, places: Tensor) -> Tensor:
     low, high = take_along_axis(ordered, first), take_along_axis(ordered, second)
     # Where nothing is to be added, infinities must not meet: inf - inf and 0 * inf are NaN.
     is_low = logical_and(part == 0, low == low)
-    is_low = where(low == high, True, is_low)
-    rise = where(is_low, 0, high - where(is_low, high, low))
+    is_low = logical_or(is_low, logical_and(low == high, isinf(low)))
+    rise = where(is_low, 0, high) - where(is_low, 0, low)
     return where(part >= 0.5, where(is_low, low, high - rise * (1 - part)), low + rise * part)
 
 

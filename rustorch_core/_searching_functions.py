@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rustorch_core._arguments import flag, one_of
 from rustorch_core._axes import one_axis
-from rustorch_core._define import Prepared, attach, op, promoted, public_names
+from rustorch_core._define import Prepared, op, promoted, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._indexing_functions import take_along_axis
 from rustorch_core._tensor import Tensor, same_device
@@ -73,7 +73,12 @@ def argsort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: b
     }
 
 
-def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+@op(
+    "sort",
+    "real-valued",
+    lambda g, x, axis, descending: _unsorted(g, argsort(x, axis=axis, descending=descending), axis),
+)
+def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Prepared:
     """Sort along an axis (Array API: sort); the gradient goes back to where each element came from.
 
     Arguments:
@@ -82,10 +87,16 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool
         descending: from the largest to the smallest.
         stable: whether equal elements keep their order.
     """
-    return take_along_axis(x, argsort(x, axis=axis, descending=descending, stable=stable), axis=axis)
+    return (x,), {
+        "axis": one_axis("sort", axis, x.ndim),
+        "descending": flag("sort", "descending", descending),
+        "stable": flag("sort", "stable", stable),
+    }
 
 
-attach("sort", sort)
+def _unsorted(g: Tensor, order: Tensor, axis: int) -> Tensor:
+    """Elements back where they stood before they were put in an order."""
+    return take_along_axis(g, argsort(order, axis=axis), axis=axis)
 
 
 class UniqueAll(NamedTuple):

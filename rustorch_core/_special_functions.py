@@ -14,10 +14,11 @@ import numpy
 
 from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
+from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._creation_functions import asarray
 from rustorch_core._data_type_functions import finfo
-from rustorch_core._data_types import DTYPES
+from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
 from rustorch_core._define import unary as _unary
@@ -26,6 +27,7 @@ from rustorch_core._elementwise_functions import (
     abs,
     atanh,
     clip,
+    cos,
     exp,
     isinf,
     log,
@@ -46,7 +48,7 @@ from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, s
 from rustorch_core._neural_functions import sigmoid as expit
 from rustorch_core._searching_functions import unique_values
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError
+from rustorch_core.errors import ArgumentError, DTypeError
 
 __all__ = [
     "beta",
@@ -359,19 +361,22 @@ def polygamma(n: Any, x: Any, /) -> Tensor:
     """Compute the n-th derivative of digamma (SciPy: special.polygamma).
 
     Arguments:
-        n: which derivative, from 0; a tensor of integers broadcasts with `x`.
+        n: which derivative, from 0 to 170, where the values end; a tensor of integers broadcasts with `x`.
         x: tensor of a real floating-point dtype.
 
     Raises:
-        ArgumentError: for a negative n.
+        ArgumentError: for any other n.
     """
+    check_tensor("polygamma", x)
     if isinstance(n, Tensor):
+        if n.dtype not in CATEGORIES["real-valued"]:
+            raise DTypeError(f"polygamma: n is a tensor of integers, met {n.dtype}")
         found = broadcast_to(x * 0 + math.nan, broadcast_shapes(n.shape, x.shape))
         for order in unique_values(n).tolist():
             found = where(n == order, polygamma(int(order), x), found) if order >= 0 == order % 1 else found
         return found
-    if not isinstance(n, int) or n < 0:
-        raise ArgumentError(f"polygamma: n is an integer of at least 0, met {n!r}")
+    if not isinstance(n, int) or not 0 <= n <= 170:
+        raise ArgumentError(f"polygamma: n is an integer from 0 to 170, met {n!r}")
     return digamma(x) if n == 0 else _polygamma(x, n=n)
 
 
@@ -383,6 +388,7 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
         d: the dimension.
     """
     check_tensor("multigammaln", a)
+    d = integer("multigammaln", "d", d)
     places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
     total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
@@ -453,8 +459,8 @@ betaln = binary(
 beta = binary(
     "beta",
     (
-        lambda g, y, x1, x2: g * y * (digamma(x1) - digamma(x1 + x2)),
-        lambda g, y, x1, x2: g * y * (digamma(x2) - digamma(x1 + x2)),
+        lambda g, y, x1, x2: g * _beta_slope(y, x1, x2),
+        lambda g, y, x1, x2: g * _beta_slope(y, x2, x1),
     ),
     "the beta function, gamma(x1) gamma(x2) / gamma(x1 + x2)",
     _beta,
@@ -598,7 +604,7 @@ log_expit = unary(
 )
 xlogy = binary(
     "xlogy",
-    (lambda g, x2: g * log(x2), lambda g, x1, x2: g * _quotient(x1, x2)),
+    (lambda g, x1, x2: g * _log_but_at_0(log, x1, x2, 0), lambda g, x1, x2: g * _quotient(x1, x2)),
     "x1 * log(x2), and 0 where x1 is 0",
     lambda x1, x2: _times_log(x1, x2, log),
     domain=(0.2, 3.0),
@@ -606,7 +612,7 @@ xlogy = binary(
 )
 xlog1py = binary(
     "xlog1py",
-    (lambda g, x2: g * log1p(x2), lambda g, x1, x2: g * _quotient(x1, 1 + x2)),
+    (lambda g, x1, x2: g * _log_but_at_0(log1p, x1, x2, -1), lambda g, x1, x2: g * _quotient(x1, 1 + x2)),
     "x1 * log(1 + x2), and 0 where x1 is 0",
     lambda x1, x2: _times_log(x1, x2, log1p),
     domain=(0.2, 3.0),
@@ -622,7 +628,7 @@ entr = unary(
 )
 rel_entr = binary(
     "rel_entr",
-    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * x1 / x2),
+    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
     "x1 * log(x1 / x2), 0 where x1 is 0, and infinity where either is negative",
     _rel_entr,
     domain=(0.2, 3.0),
@@ -630,12 +636,27 @@ rel_entr = binary(
 )
 kl_div = binary(
     "kl_div",
-    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - x1 / x2)),
+    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
     "x1 * log(x1 / x2) - x1 + x2, and infinity where either is negative",
     lambda x1, x2: _rel_entr(x1, x2) - x1 + x2,
     domain=(0.2, 3.0),
     reference=lambda x1, x2: x1 * numpy.log(x1 / x2) - x1 + x2,
 )
+
+
+def _log_but_at_0(logarithm: Callable[[Tensor], Tensor], x1: Tensor, x2: Tensor, pole: float) -> Tensor:
+    """The logarithm of x2, and 0 where it has its pole and x1 is 0: there the function is 0 along x2."""
+    is_corner = logical_and(x1 == 0, x2 == pole)
+    return where(is_corner, 0, logarithm(where(is_corner, 1, x2)))
+
+
+def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+    """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
+    total = x1 + x2
+    is_crossing = logical_and(total <= 0, total == round(total))
+    slope = gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
+    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1)) * slope
+    return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
 
 
 def _quotient(x1: Tensor, x2: Tensor) -> Tensor:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rustorch_core import _data_types
 from rustorch_core._arguments import flag, number
 from rustorch_core._axes import Axes, one_axis, some_axes
+from rustorch_core._creation_functions import zeros_like
 from rustorch_core._define import Prepared, cast, composition, op, public_names
 from rustorch_core._elementwise_functions import exp, log, where
-from rustorch_core._manipulation_functions import broadcast_to, flip, reshape, stack
+from rustorch_core._manipulation_functions import broadcast_to, concat, flip, reshape
 from rustorch_core._tensor import Tensor
 
 
@@ -128,7 +130,7 @@ def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared
     lambda g, x, axis, correction: (
         _stretch(g, x.shape, axis)
         * (x - mean(x, axis=axis, keepdims=True))
-        * (2 / (_count(x.shape, axis) - correction))
+        * (2 * _one_over(_count(x.shape, axis) - correction))
     ),
 )
 def var(
@@ -153,7 +155,7 @@ def var(
     lambda g, y, x, axis, correction: (
         _stretch(g * _inverse(y), x.shape, axis)
         * (x - mean(x, axis=axis, keepdims=True))
-        * (1 / (_count(x.shape, axis) - correction))
+        * _one_over(_count(x.shape, axis) - correction)
     ),
 )
 def std(
@@ -162,6 +164,11 @@ def std(
     """Compute the standard deviation along axes (Array API: std); arguments as for `var`."""
     chosen = number("std", "correction", correction if ddof is None else ddof)
     return _read("std", x, axis, keepdims, correction=chosen)
+
+
+def _one_over(count: float) -> float:
+    """1 / count; NaN where nothing is left to divide by."""
+    return 1 / count if count > 0 else math.nan
 
 
 def _inverse(y: Tensor) -> Tensor:
@@ -257,19 +264,28 @@ def cumulative_sum(
 def _product_from_here(g: Tensor, x: Tensor, axis: int, include_initial: bool) -> Tensor:
     """The gradient of a running product, by the recurrence s[k] = g[k] + x[k + 1] s[k + 1].
 
-    There is no division in it, so zeros do no harm.
+    There is no division in it, so zeros do no harm. It is solved by doubling (Hillis and Steele 1986): after each step
+    a place knows what those within twice the distance contribute.
     """
     before = (slice(None),) * axis
-    g = g[(*before, slice(1, None))] if include_initial else g
+    s = g[(*before, slice(1, None))] if include_initial else g
     length = x.shape[axis]
-    sums: list[Tensor] = []
-    for k in reversed(range(length)):
-        here = g[(*before, k)]
-        sums.insert(0, here + x[(*before, k + 1)] * sums[0] if sums else here)
-    if not sums:
-        return g
-    shorter = x[(*before, slice(0, length - 1))]
-    return stack(sums, axis=axis) * cumulative_prod(shorter, axis=axis, include_initial=True)
+    if length == 0:
+        return s
+    factor = _moved_up(x, axis, 1)
+    distance = 1
+    while distance < length:
+        s = s + factor * _moved_up(s, axis, distance)
+        factor = factor * _moved_up(factor, axis, distance)
+        distance *= 2
+    return s * cumulative_prod(x[(*before, slice(0, length - 1))], axis=axis, include_initial=True)
+
+
+def _moved_up(x: Tensor, axis: int, distance: int) -> Tensor:
+    """The elements that stand further on along an axis, and 0 beyond its end."""
+    before = (slice(None),) * axis
+    rest = x[(*before, slice(distance, None))]
+    return concat([rest, zeros_like(x[(*before, slice(0, distance))].detach())], axis=axis)
 
 
 @op(
@@ -287,7 +303,9 @@ def cumulative_prod(
 
 
 @composition(
-    "real floating-point", lambda g, y, x, axis: _stretch(g, x.shape, axis) * exp(x - _stretch(y, x.shape, axis))
+    "real floating-point",
+    # Of nothing but negative infinities no element has a part.
+    lambda g, y, x, axis: _stretch(g, x.shape, axis) * exp(x - _stretch(where(y == -math.inf, 0, y), x.shape, axis)),
 )
 def logsumexp(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Compute log(sum(exp(x))) along axes without overflow (SciPy: logsumexp).

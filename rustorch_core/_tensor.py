@@ -300,10 +300,9 @@ class Tensor:
         return node is not None and (node.op is not None or node.receiver is None)
 
     def __copy__(self) -> Tensor:
-        if self._stands_for_another():
-            return self
-        made = add_detached(self, tensor_like(type(self), self._array, self._key))
-        return made.requires_grad_(self.requires_grad)
+        """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
+        copied: Tensor = self.__deepcopy__({})
+        return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._stands_for_another():
@@ -338,9 +337,11 @@ class Tensor:
                 device = target
             else:
                 dtype = target
-        moved = self
-        if device is not None and find_device(device) is not self.device:
-            moved = _creation_functions._transfer(moved, device=find_device(device))
+        moved, place = self, self.device if device is None else find_device(device)
+        if dtype is not None and not place.supports(self.dtype):
+            moved = _data_type_functions.astype(moved, dtype, copy=False)
+        if place is not self.device:
+            moved = _creation_functions._transfer(moved, device=place)
         if dtype is not None:
             moved = _data_type_functions.astype(moved, dtype, copy=False)
         return moved
@@ -372,6 +373,8 @@ class Tensor:
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is not None and not isinstance(value, Tensor):
+            raise OperandError(f"grad: expected a tensor or None, met {type(value).__name__}")
         if value is not None and (value.shape != self.shape or value.device is not self.device):
             raise ArgumentError(
                 f"grad: expected shape {self.shape} on {self.device}, met shape {value.shape} on {value.device}"
@@ -457,7 +460,7 @@ class Tensor:
 
 def tensor_like(kind: type[Tensor], array: Any, key: DispatchKey) -> Tensor:
     """A tensor of this class around a native array."""
-    made = kind.__new__(kind)
+    made = object.__new__(kind)
     made._array = array
     made._key = key
     made._node = made._place = made._saved = None
@@ -477,8 +480,8 @@ def wrap(native: Any, device: Device) -> Tensor:
 
 def from_host(array: np.ndarray[Any, Any], device: Device) -> Tensor:
     """A tensor of a NumPy array, whose memory it takes over where the device is the host's."""
-    native = array if device.shares_host_memory else device.from_host(array)
-    return tensor_like(Tensor, native, device.key(array.dtype))
+    key = device.key(array.dtype)  # raises where the device has no such dtype
+    return tensor_like(Tensor, array if device.shares_host_memory else device.from_host(array), key)
 
 
 def _rebuild(kind: type[Tensor], values: Any, dtype: str, device_name: str, requires_grad: bool) -> Tensor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 from rustorch_core import _define
+from rustorch_core._arguments import flag
 from rustorch_core._creation_functions import zeros_like
 from rustorch_core._data_types import CATEGORIES, bool_
 from rustorch_core._define import cast, public_names
@@ -97,6 +99,26 @@ def _heaviside(x1: Tensor, x2: Tensor) -> Tensor:
     return where(isnan(x1), x1, where(x1 == 0, x2, cast(x1 > 0, x1.dtype)))
 
 
+def _gcd(xp: Any, x1: Any, x2: Any) -> Any:
+    """The namespace's own, else Euclid's algorithm until every remainder is 0."""
+    if hasattr(xp, "gcd"):
+        return xp.gcd(x1, x2)
+    x1, x2 = xp.broadcast_arrays(xp.abs(x1), xp.abs(x2))
+    while xp.any(x2 != 0):
+        is_done = x2 == 0
+        rest = xp.remainder(x1, xp.where(is_done, xp.ones_like(x2), x2))
+        x1, x2 = xp.where(is_done, x1, x2), xp.where(is_done, x2, rest)
+    return x1
+
+
+def _lcm(xp: Any, x1: Any, x2: Any) -> Any:
+    """The namespace's own, else the product without the greatest common divisor."""
+    if hasattr(xp, "lcm"):
+        return xp.lcm(x1, x2)
+    divisor = _gcd(xp, x1, x2)
+    return xp.floor_divide(xp.abs(x1), xp.where(divisor == 0, xp.ones_like(divisor), divisor)) * xp.abs(x2)
+
+
 float_power = binary(
     "float_power",
     "floating-point",
@@ -122,11 +144,11 @@ fmin = binary(
 fmod = binary(
     "fmod", "real-valued", None, "the remainder of x1 / x2, with the sign of x1", compose=_fmod, domain=(1, 9)
 )
-gcd = binary("gcd", "integer", None, "the greatest common divisor")
+gcd = binary("gcd", "integer", None, "the greatest common divisor", native=_gcd)
 heaviside = binary(
     "heaviside", "real floating-point", None, "0 below 0, x2 at 0, and 1 above", compose=_heaviside, domain=(0.2, 3.0)
 )
-lcm = binary("lcm", "integer", None, "the least common multiple")
+lcm = binary("lcm", "integer", None, "the least common multiple", native=_lcm)
 ldexp = binary(
     "ldexp",
     "real floating-point",
@@ -160,7 +182,7 @@ def angle(x: Tensor, /, deg: bool = False) -> Tensor:
     """
     check_tensor("angle", x)
     radians = atan2(imag(x), real(x)) if _is_complex(x) else atan2(x * 0, x)
-    return rad2deg(radians) if deg else radians
+    return rad2deg(radians) if flag("angle", "deg", deg) else radians
 
 
 def iscomplex(x: Tensor, /) -> Tensor:

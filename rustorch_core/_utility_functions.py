@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rustorch_core._arguments import flag
 from rustorch_core._axes import as_shape, one_axis
 from rustorch_core._creation_functions import asarray
 from rustorch_core._define import promoted, public_names
@@ -52,7 +53,7 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     x2 = asarray(x2, device=x1.device) if isinstance(x2, (list, tuple)) and isinstance(x1, Tensor) else x2
     x1, x2 = promoted("isin", x1, x2)
     found = any(expand_dims(x1, axis=x1.ndim) == reshape(x2, (-1,)), axis=-1)
-    return logical_not(found) if invert else found
+    return logical_not(found) if flag("isin", "invert", invert) else found
 
 
 __all__ = public_names(vars())

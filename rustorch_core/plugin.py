@@ -186,8 +186,10 @@ class ProfilerSink:
 class CallPath:
     """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
 
-    `load` names a function `(tensor class, key class, operate, bound, globals of the call site, run)` that returns what
-    stands in for `operate` in `rustorch_core._define.binary`; it calls native functions by `run`.
+    `load` names a function `(op, operate, bound, kept, core)` that returns what stands in for `operate` in
+    `rustorch_core._define.binary`: `bound` finds the native function of a key, `kept` says what the rules keep of the
+    inputs 0 and 1 and the output 2, and `core` holds the classes and functions that a recorded call is made of. It fits
+    one version of core, and raises TypeError where it does not know core's classes.
     """
 
     load: str | Callable[..., Callable[..., Any]]

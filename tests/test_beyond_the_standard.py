@@ -47,35 +47,9 @@ def agrees(name, *arguments, **others):
 
 
 def has_gradient(function, *arrays, order=2, step=1e-6, tolerance=2e-6):
-    """Directional derivatives of first and second order against central differences."""
-    generator = np.random.default_rng(3)
-    weights = None
-
-    def loss(*inputs):
-        nonlocal weights
-        results = [each for each in parts(function(*inputs)) if isinstance(each, rt.Tensor)]
-        results = [rt.real(y * (1 - 0.5j)) if rt.isdtype(y.dtype, "complex floating") else y for y in results]
-        weights = weights or [rt.asarray(generator.uniform(0.5, 1.5, each.shape)) for each in results]
-        total = [rt.sum(each * weight) for each, weight in zip(results, weights, strict=True)]
-        return sum(total[1:], total[0])
-
-    numbers = tuple(range(len(arrays)))
-    directions = [np.where(np.isnan(each), 0, generator.standard_normal(each.shape)) for each in arrays]
-
-    def slope(*inputs):
-        gradients = rt.grad(loss, numbers)(*inputs)
-        return sum(rt.sum(g * rt.asarray(d)) for g, d in zip(gradients, directions, strict=True))
-
-    value = loss
-    for _ in range(order):
-        gradients = rt.grad(value, numbers)(*map(rt.asarray, arrays))
-        ours = sum(float(np.sum(g.to("cpu").numpy() * d)) for g, d in zip(gradients, directions, strict=True))
-        ahead, behind = (
-            float(value(*[rt.asarray(a + sign * step * d) for a, d in zip(arrays, directions, strict=True)]))
-            for sign in (1, -1)
-        )
-        assert ours == pytest.approx((ahead - behind) / (2 * step), rel=tolerance, abs=tolerance * max(1, abs(ahead)))
-        value = slope
+    rt.testing.gradcheck(
+        function, [rt.asarray(each) for each in arrays], order=order, step=step, rtol=tolerance, atol=tolerance
+    )
 
 
 AXES = [{}, {"axis": 0}, {"axis": -1, "keepdims": True}, {"axis": (0, 2)}, {"axis": (2, 1), "keepdims": True}]
@@ -325,7 +299,7 @@ def test_splits_are_views():
     assert x.tolist() == [0, 0, 5, 0]
     with pytest.raises(errors.ArgumentError, match="split: 4 places along axis 0 do not divide into 3"):
         rt.split(x, 3)
-    with pytest.raises(errors.ArgumentError, match="array_split: expected at least 1 part, met 0"):
+    with pytest.raises(errors.ArgumentError, match=r"array_split: expected at least 1 part.*met 0"):
         rt.array_split(x, 0)
 
 
@@ -634,8 +608,7 @@ def test_least_squares(shape, right):
 def test_least_squares_without_full_rank():
     a, b = np.ones((4, 2)), np.arange(4.0)
     same(rt.linalg.lstsq(tensor(a), tensor(b)), np.linalg.lstsq(a, b), atol=1e-15)
-    with pytest.raises(errors.GradientError, match="lstsq: a matrix of shape \\(4, 2\\) and rank 1"):
-        rt.grad(lambda a: rt.sum(rt.linalg.lstsq(a, tensor(b)).x))(tensor(a))
+    has_gradient(lambda u, v, b: rt.linalg.lstsq(u @ v, b, rcond=1e-3).x, np.ones((4, 1)), np.ones((1, 2)), b)
     with pytest.raises(errors.ShapeError, match="lstsq: shapes"):
         rt.linalg.lstsq(tensor(a), rt.ones(3))
 
@@ -780,7 +753,7 @@ def test_polygamma(n):
 
 
 def test_polygamma_refuses():
-    with pytest.raises(errors.ArgumentError, match="polygamma: n is an integer of at least 0, met -1"):
+    with pytest.raises(errors.ArgumentError, match="polygamma: n is an integer from 0 to 170, met -1"):
         rt.special.polygamma(-1, rt.ones(1))
 
 

@@ -515,6 +515,16 @@ def test_memory_of_another_device_stays_there(far):
     assert rt.asarray(given, copy=True)._array is not given
 
 
+def test_a_dtype_that_a_device_lacks(far):
+    x = rt.asarray([1.0, 2.0], dtype="float64")
+    with pytest.raises(TypeError, match="far has no float64"):
+        x.to(far)
+    there = x.to(far, dtype="float32")
+    assert (there.device, there.dtype, there.tolist()) == (far, rt.float32, [1, 2])
+    back = there.to("cpu", dtype="float64")
+    assert (back.device, back.dtype, back.tolist()) == ("cpu", rt.float64, [1, 2])
+
+
 def test_the_host_gets_a_copy_where_it_asks_for_one(far):
     x = rt.asarray([1.0, 2.0], device=far)
     for version in (None, (1, 0)):
@@ -673,15 +683,14 @@ def test_buffers_travel_beside_a_pickle():
     assert again[:2].tolist() == [5, 1]
 
 
-def test_a_model_its_optimizer_and_generator_go_through_a_pickle():
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda things: pickle.loads(pickle.dumps(things))])
+def test_copies_of_a_model_its_optimizer_and_generator_go_on_alone(copied):
     generator = rt.random.Generator(0)
     model = nn.Sequential(nn.Linear(2, 3, generator=generator), nn.ReLU(), nn.Linear(3, 1, generator=generator))
     optimizer = rt.optim.create("adam", model, lr=0.1)
     model(rt.ones((4, 2))).sum().backward()
     optimizer.step()
-    again, state, their_generator = pickle.loads(pickle.dumps((model, optimizer.state_dict(), generator)))
-    their_optimizer = rt.optim.create("adam", again)
-    their_optimizer.load_state_dict(state)
+    again, their_optimizer, their_generator = copied((model, optimizer, generator))
     for each, other in ((model, optimizer), (again, their_optimizer)):
         other.zero_grad()
         each(rt.ones((4, 2))).sum().backward()

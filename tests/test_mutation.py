@@ -1,5 +1,6 @@
 """Writing into tensors: views alias as in NumPy, what does not fit is refused, gradients are those without writes."""
 
+import copy
 import operator
 
 import numpy as np
@@ -7,8 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rustorch_conformance.samples import samples
 
 import rustorch as rt
+from rustorch import nn
+from rustorch_core._data_types import CATEGORIES, is_floating
+from rustorch_core._op import REGISTRY
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, IndexingError, RusTorchError, ShapeError
 
 
@@ -25,11 +30,26 @@ VIEWS = {
     "step": lambda x: x[::2, ::3],
     "negative step": lambda x: x[::-1, ::-2],
     "ellipsis": lambda x: x[..., 1],
+    "element": lambda x: x[..., 1, 2],
     "new axis": lambda x: x[None, :, None],
     "whole": lambda x: x[()],
     "transpose": lambda x: x.T,
     "view of a view": lambda x: x[1:][:, ::2].T[1],
 }
+
+
+def test_an_element_without_axes_is_written_whole() -> None:
+    x = rt.asarray(1.5)
+    x[()] = 2.5
+    assert x.item() == 2.5
+
+    def written(x):  # type: ignore[no-untyped-def]
+        y = x * 2
+        z = y * y
+        y[()] = 7.0
+        return y + z
+
+    assert rt.grad(written)(rt.asarray(1.5)).item() == 12
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))
@@ -81,6 +101,9 @@ def test_functions_that_give_views(view) -> None:  # type: ignore[no-untyped-def
         lambda x: rt.tile(x, (1, 1)),
         lambda x: rt.concat([x]),
         lambda x: rt.asarray(x, copy=True),
+        lambda x: copy.copy(x),
+        lambda x: rt.real(x),
+        lambda x: rt.meshgrid(x[0])[0],
     ],
 )
 def test_functions_that_give_copies(copy) -> None:  # type: ignore[no-untyped-def]
@@ -131,6 +154,63 @@ def test_overlapping_memory() -> None:
     assert x.tolist() == array[::-1].tolist()
 
 
+def test_the_diagonal_is_a_view_to_read() -> None:
+    _, x = both((3, 3))
+    diagonal = rt.linalg.diagonal(x)
+    x[1, 1] = -1.0
+    assert diagonal.tolist() == [0, -1, 8]
+    with pytest.raises(ArgumentError, match="read-only"):
+        diagonal[0] = 1.0
+
+
+def test_parts_of_complex_numbers_are_copies() -> None:
+    z = rt.asarray([1 + 2j])
+    for part in (rt.real(z), rt.imag(z)):
+        part[0] = 7.0
+    assert z.tolist() == [1 + 2j]
+
+
+@pytest.mark.parametrize("op", [pytest.param(op, id=name) for name, op in REGISTRY.items()])
+def test_no_op_shares_memory_unless_it_says_so(op) -> None:  # type: ignore[no-untyped-def]
+    for dtype in CATEGORIES[op.category] & {rt.float32, rt.int64, rt.bool, rt.complex128}:
+        for sample in samples(op, dtype):
+            inputs = [rt.asarray(array, copy=True) for array in sample.arrays]
+            result = sample.call(*inputs)
+            for part in result if isinstance(result, tuple) else (result,):
+                for x in inputs:
+                    shares = np.shares_memory(part.numpy(), x.numpy())
+                    assert op.is_view or part is x or not shares
+
+
+@pytest.mark.parametrize(
+    "op", [pytest.param(op, id=name) for name, op in REGISTRY.items() if op.is_differentiable and op.name != "transfer"]
+)
+def test_no_later_write_changes_a_gradient(op) -> None:  # type: ignore[no-untyped-def]
+    """Whatever a rule asks for is kept as it was: inputs, outputs, and the tensors among the other arguments."""
+
+    def gradients(sample, then):  # type: ignore[no-untyped-def]
+        leaves = [rt.asarray(array, copy=True) for array in sample.arrays]
+        leaves = [leaf.requires_grad_() if is_floating(leaf.dtype) else leaf for leaf in leaves]
+        inputs = [leaf * 1 if leaf.requires_grad else leaf for leaf in leaves]
+        result = sample.call(*inputs)
+        outputs = result if isinstance(result, tuple) else (result,)
+        loss = sum(rt.sum(rt.real(part * part + part)) for part in outputs)
+        then([each.detach() for each in (*inputs, *outputs)])
+        loss.backward()
+        return [leaf.grad if leaf.grad is None else leaf.grad.numpy() for leaf in leaves]
+
+    def write(everything) -> None:  # type: ignore[no-untyped-def]
+        for each in everything:
+            if each.numpy().flags.writeable:
+                each[...] = True
+
+    for dtype in CATEGORIES[op.category] & {rt.float32, rt.float64, rt.complex128}:
+        for sample in samples(op, dtype):
+            undisturbed, disturbed = gradients(sample, lambda everything: None), gradients(sample, write)
+            for before, after in zip(undisturbed, disturbed, strict=True):
+                np.testing.assert_array_equal(before, after)
+
+
 # What is refused
 
 
@@ -151,6 +231,12 @@ def test_kinds_that_would_be_lost_are_refused() -> None:
     x = rt.ones(2, dtype="int64")
     with pytest.raises(DTypeError, match=r"float32 cannot be written into a tensor of int64"):
         x /= 2
+    x = rt.ones(2, dtype="uint8")
+    with pytest.raises(DTypeError, match=r"int64 does not fit into a tensor of uint8"):
+        x -= rt.asarray([2, 2])
+    assert x.tolist() == [1, 1]
+    x -= 1
+    assert x.tolist() == [0, 0]
     x = rt.zeros(2, dtype="float32")
     x[0] = rt.asarray(1.5, dtype="float64")
     x[1] = 3
@@ -339,6 +425,39 @@ def test_a_broadcast_value_gathers_its_gradient() -> None:
     assert v.grad.tolist() == [6]
 
 
+def test_a_value_may_have_more_axes_than_its_place() -> None:
+    v = rt.asarray([[[1.0, 2.0, 3.0]]]).requires_grad_()
+    buffer = rt.zeros((2, 3))
+    buffer[0] = v
+    (buffer * rt.asarray([1.0, 10.0, 100.0])).sum().backward()
+    assert v.grad.tolist() == [[[1, 10, 100]]]
+
+
+def test_what_a_leaf_is_written_into_is_no_leaf() -> None:
+    w = rt.ones(3).requires_grad_()
+    buffer = rt.zeros(3)
+    buffer[...] = w
+    assert not buffer.is_leaf
+    buffer[0] = 5.0
+    buffer.sum().backward()
+    assert w.grad.tolist() == [0, 1, 1]
+
+
+def test_a_reshape_in_another_order_of_memory() -> None:
+    x = rt.asarray([[1.0, 2.0], [3.0, 4.0]]).requires_grad_()
+    for copies in (None, False):
+        y = x * 1.0
+        flat = rt.reshape(y, (4,), copy=copies)
+        flat[1] = x[1, 1] * 10
+        (y.mT * rt.asarray([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+        assert x.grad.tolist() == [[1, 0], [2, 4 + 30]]
+        x.grad = None
+        y.copy_(rt.broadcast_to(x[0], (2, 2)))
+        flat.sum().backward()
+        assert x.grad.tolist() == [[2, 2], [0, 0]]
+        x.grad = None
+
+
 def test_a_written_number_stops_the_gradient() -> None:
     x = rt.ones(3).requires_grad_()
     y = x * 2
@@ -407,6 +526,38 @@ def test_a_detached_view_writes_behind_the_graphs_back() -> None:
     assert y.tolist() == [100, 6]
     square.sum().backward()
     assert x.grad.tolist() == [18, 36]
+
+
+def test_a_parameter_shares_memory_that_is_kept_for_the_graph() -> None:
+    data = rt.asarray([1.0, 2.0])
+    w = nn.Parameter(data)
+    square = (w * w).sum()
+    data[0] = 100.0
+    assert w.tolist() == [100, 2]
+    square.backward()
+    assert w.grad.tolist() == [2, 4]
+
+
+def test_a_view_that_becomes_a_leaf_stands_alone() -> None:
+    flat = rt.zeros(4)
+    w = flat[1:].requires_grad_()
+    with pytest.raises(GradientError, match="leaf"):
+        w[0] = 5.0
+    flat[1] = 5.0
+    assert w.tolist() == [5, 0, 0]
+    assert w.requires_grad
+    assert not flat.requires_grad
+    w.sum().backward()
+    assert w.grad.tolist() == [1, 1, 1]
+
+
+def test_views_of_before_take_no_part_in_a_leaf() -> None:
+    w = rt.zeros(3)
+    view = w[1:]
+    w.requires_grad_()
+    view[0] = 5.0
+    assert w.tolist() == [0, 5, 0]
+    assert not view.requires_grad
 
 
 def test_the_views_of_a_leaf_are_written_under_no_grad_only() -> None:

@@ -426,7 +426,7 @@ def test_pickle(dtype: str, shape: tuple[int, ...]) -> None:
 
 def test_pickle_and_deepcopy_keep_a_leaf_a_leaf() -> None:
     x = rt.ones(2).requires_grad_()
-    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x)):
+    for again in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), copy.copy(x)):
         assert again.requires_grad
         assert again.is_leaf
         with rt.no_grad():

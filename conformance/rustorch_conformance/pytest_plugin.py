@@ -15,9 +15,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Fill in the device."""
     if "device" in metafunc.fixturenames:
-        from rustorch import default_device
+        metafunc.parametrize("device", [device_under_test(metafunc.config)])
 
-        metafunc.parametrize("device", [metafunc.config.getoption("--rustorch-device") or str(default_device())])
+
+def device_under_test(config: pytest.Config) -> str:
+    """The device that is held to the table."""
+    from rustorch import default_device
+
+    return config.getoption("--rustorch-device") or str(default_device())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

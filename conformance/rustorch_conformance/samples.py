@@ -30,19 +30,22 @@ class Sample:
     Arguments:
         arrays: the inputs, in the dtype under test.
         call: the op's public spelling, taking tensors.
-        reference: the same in NumPy, taking arrays of double precision.
+        reference: the same in NumPy, taking arrays of double precision; None where values are checked elsewhere.
         differentiable: which inputs a gradient is checked for.
     """
 
     arrays: tuple[Array, ...]
     call: Callable[..., Any]
-    reference: Callable[..., Any]
+    reference: Callable[..., Any] | None
     differentiable: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row of `CASES`: shapes of the inputs, arguments after them, and where needed the call and its reference."""
+    """A row of `CASES`: shapes of the inputs, arguments after them, and where needed the call and its reference.
+
+    `prepare` makes each input of what was drawn for it.
+    """
 
     shapes: tuple[tuple[int, ...], ...]
     args: tuple[Any, ...] = ()
@@ -50,9 +53,34 @@ class Case:
     call: Callable[..., Any] | None = None
     reference: Callable[..., Any] | None = None
     dtypes: tuple[str | None, ...] = ()
+    prepare: Callable[..., Array] | None = None
 
 
-def samples(op: Op, dtype: numpy.dtype[Any], seed: int = 0) -> Iterator[Sample]:
+@dataclass(frozen=True)
+class Composition:
+    """A public function that is no op but made of ops, as far as the checks look at it.
+
+    Arguments:
+        name: as users write it, without `rustorch.`.
+        cases: its rows.
+        category: the dtypes that gradients are checked for.
+    """
+
+    name: str
+    cases: tuple[Case, ...]
+    category: str
+    domain: tuple[float, float] = (-2.0, 2.0)
+    kind: str = "composition"
+    takes_list: bool = False
+    reference: None = None
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function itself."""
+        return functools.reduce(getattr, self.name.split("."), rustorch)  # type: ignore[arg-type, return-value]
+
+
+def samples(op: Op | Composition, dtype: numpy.dtype[Any], seed: int = 0) -> Iterator[Sample]:
     """Every sample of an op in a dtype.
 
     Raises:
@@ -64,21 +92,24 @@ def samples(op: Op, dtype: numpy.dtype[Any], seed: int = 0) -> Iterator[Sample]:
     elif op.kind == "binary":
         cases = [Case(pair) for pair in (((3, 4), (3, 4)), ((3, 1), (4,)), ((), (2, 3)), ((0, 3), (3,)))]
     else:
-        cases = CASES.get(op.name, [])
+        cases = list(op.cases) if isinstance(op, Composition) else CASES.get(op.name, [])
     if not cases:
         raise LookupError(f"op {op.name} has no samples; add a row to rustorch_conformance.samples.CASES")
     for case in cases:
         yield _sample(op, case, dtype, generator)
 
 
-def _sample(op: Op, case: Case, dtype: numpy.dtype[Any], generator: numpy.random.Generator) -> Sample:
+def _sample(op: Op | Composition, case: Case, dtype: numpy.dtype[Any], generator: numpy.random.Generator) -> Sample:
     own = [None if place >= len(case.dtypes) else case.dtypes[place] for place in range(len(case.shapes))]
     arrays = tuple(
         values(op.domain, shape, dtype if each is None else numpy.dtype(each), generator)
         for shape, each in zip(case.shapes, own, strict=True)
     )
+    arrays = tuple(each if case.prepare is None else case.prepare(each).astype(each.dtype) for each in arrays)
     call = case.call or _with_arguments(op.function, op, case)
-    reference = case.reference or _with_arguments(op.reference or _in_numpy(op.name), op, case)
+    reference = case.reference
+    if reference is None and (case.call is None or isinstance(op, Op)):
+        reference = _with_arguments(op.reference or _in_numpy(op.name), op, case)
     return Sample(arrays, call, reference, tuple(place for place, each in enumerate(own) if each is None))
 
 
@@ -87,7 +118,7 @@ def _in_numpy(name: str) -> Any:
     return functools.reduce(getattr, name.split("."), reference_namespace)
 
 
-def _with_arguments(function: Any, op: Op, case: Case) -> Callable[..., Any]:
+def _with_arguments(function: Any, op: Op | Composition, case: Case) -> Callable[..., Any]:
     if op.takes_list:
         return lambda *arrays: function(list(arrays), *case.args, **case.kwargs)
     return lambda *arrays: function(*arrays, *case.args, **case.kwargs)
@@ -209,6 +240,42 @@ def _of_positive(name: str, pick: Callable[[Any], Any] = lambda result: result, 
     )
 
 
+def _of_general(
+    name: str,
+    pick: Callable[[Any], Any] = lambda result: result,
+    *,
+    shape: tuple[int, ...] = (2, 3, 3),
+    prepare: Callable[..., Array] | None = None,
+    **kwargs: Any,
+) -> Case:
+    """A function of `linalg` on a matrix with nothing special about it; `pick` as in `_of_positive`."""
+    return Case(
+        (shape,),
+        call=lambda x: pick(getattr(rustorch.linalg, name)(x, **kwargs)),
+        reference=lambda x: pick(getattr(reference_namespace.linalg, name)(x, **kwargs)),
+        prepare=prepare,
+    )
+
+
+def _of_rank(rank: int) -> Callable[[Array], Array]:
+    """Matrices of a lower rank, made of others."""
+    return lambda x: x[..., :, :rank] @ x[..., :rank, :]
+
+
+def _adjoint(x: Any) -> Any:
+    return (rustorch.conj(x) if isinstance(x, rustorch.Tensor) else numpy.conj(x)).mT
+
+
+def _span_of_rest(basis: Any, count: int) -> Any:
+    """What the columns of a basis beyond the first span; which they are is nobody's business."""
+    return basis[..., count:] @ _adjoint(basis[..., count:])
+
+
+def _of_any_order(values: Any, vectors: Any) -> Any:
+    """What eigenvalues and eigenvectors agree on, whatever their order and the phases of the vectors."""
+    return (abs(vectors) ** 4 * (values**2)[..., None, :]).sum(axis=-1)
+
+
 def _projector(linalg: Any, x: Any) -> Any:
     """What the singular vectors of a matrix that is not square agree on, whatever their signs."""
     u, s, vh = linalg.svd(x, full_matrices=False)
@@ -241,6 +308,7 @@ CASES: dict[str, list[Case]] = {
     "any": _reductions(),
     "argmax": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 1, "keepdims": True})],
     "argmin": [Case(((3, 4),)), Case(((3, 4),), kwargs={"axis": 0})],
+    "sort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True}), Case(((0, 3),))],
     "argsort": [Case(((3, 4),)), Case(((4, 3),), kwargs={"axis": 0, "descending": True})],
     "astype": [Case(((3, 4),), call=lambda x: x.astype("complex128"), reference=lambda x: x.astype(complex))],
     "betainc": _of_three(rustorch.special.betainc, _incomplete_betas),
@@ -314,27 +382,46 @@ CASES: dict[str, list[Case]] = {
         Case(((2, 3, 4), (2, 4), (2,)), reference=lambda x, w, b: x @ w.T + b),
     ],
     "linalg.cholesky": [_of_positive("cholesky"), _of_positive("cholesky", upper=True)],
-    "linalg.det": [_of_positive("det")],
+    "linalg.det": [
+        _of_positive("det"),
+        _of_general("det"),
+        *(_of_general("det", shape=(4, 4), prepare=_of_rank(rank)) for rank in (3, 2)),
+    ],
     "linalg.diagonal": [
         Case(((3, 4),)),
         Case(((2, 3, 4),), kwargs={"offset": -1}),
         Case(((3, 4),), kwargs={"offset": 2}),
     ],
-    "linalg.eig": [_of_positive("eig", lambda result: abs(result[0]).sum(axis=-1))],
+    "linalg.eig": [
+        _of_positive("eig", lambda result: abs(result[0]).sum(axis=-1)),
+        _of_general("eig", lambda result: (result[0] ** 3).sum(axis=-1)),
+        _of_general("eig", lambda result: _of_any_order(*result)),
+    ],
     "linalg.eigh": [
         _of_positive("eigh", lambda result: result[0]),
         _of_positive("eigh", lambda result: abs(result[1])),
     ],
-    "linalg.eigvals": [_of_positive("eigvals", lambda result: abs(result).sum(axis=-1))],
+    "linalg.eigvals": [
+        _of_positive("eigvals", lambda result: abs(result).sum(axis=-1)),
+        _of_general("eigvals", lambda result: (result**3).sum(axis=-1)),
+    ],
     "linalg.eigvalsh": [_of_positive("eigvalsh")],
     "linalg.inv": [_of_positive("inv")],
     "linalg.qr": [
         _of_positive("qr", lambda result: abs(result[1])),
         _of_positive("qr", lambda result: result[0] @ result[1]),
+        *(
+            _of_general("qr", lambda result, part=part: abs(result[part]), shape=shape, mode=mode)
+            for part in (0, 1)
+            for shape, mode in (((2, 4, 3), "reduced"), ((3, 4), "reduced"), ((3, 4), "complete"))
+        ),
+        _of_general("qr", lambda result: abs(result[1]), shape=(2, 5, 3), mode="complete"),
+        _of_general("qr", lambda result: _span_of_rest(result[0], 3), shape=(2, 5, 3), mode="complete"),
     ],
     "linalg.slogdet": [
         _of_positive("slogdet", lambda result: result[1]),
         _of_positive("slogdet", lambda result: result[0]),
+        *(_of_general("slogdet", lambda result, part=part: result[part]) for part in (0, 1)),
     ],
     "linalg.solve": [
         Case(
@@ -360,6 +447,8 @@ CASES: dict[str, list[Case]] = {
             )
             for shape in ((4, 2), (2, 4))
         ),
+        _of_general("svd", lambda result: _span_of_rest(result[0], 3), shape=(2, 5, 3)),
+        _of_general("svd", lambda result: _span_of_rest(_adjoint(result[2]), 3), shape=(3, 4)),
     ],
     "linalg.svdvals": [_of_positive("svdvals")],
     "log_softmax": [
@@ -398,6 +487,10 @@ CASES: dict[str, list[Case]] = {
     "min": _reductions(),
     "nonzero": [Case(((3, 4),))],
     "permute_dims": [Case(((2, 3, 4),), args=((2, 0, 1),))],
+    "pinv": [
+        *(_of_general("pinv", shape=shape) for shape in ((3, 3), (2, 4, 2), (2, 4))),
+        _of_general("pinv", shape=(4, 4), prepare=_of_rank(2), rtol=1e-3),
+    ],
     "polygamma": [
         Case(
             ((3, 4),),

@@ -9,6 +9,8 @@ from typing import Any
 from rustorch import random
 from rustorch.nn._module import Module, Parameter
 from rustorch_core import _neural_functions as functions
+from rustorch_core._arguments import flag
+from rustorch_core._axes import as_shape
 from rustorch_core._creation_functions import ones, zeros
 from rustorch_core._elementwise_functions import tanh
 from rustorch_core._tensor import Tensor
@@ -38,12 +40,13 @@ class Linear(Module):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
+        in_features, out_features = as_shape("Linear", (in_features, out_features))
         self.in_features, self.out_features = in_features, out_features
-        draw = (generator or random.default_generator()).uniform
-        bound = 1 / math.sqrt(in_features) if in_features else 0.0
+        draw = random._or_default("Linear", generator).uniform
+        bound = 1 / math.sqrt(in_features) if in_features > 0 else 0.0
         options = {"device": device, "dtype": dtype}
         self.weight = Parameter(draw(-bound, bound, (out_features, in_features), **options))
-        self.bias = Parameter(draw(-bound, bound, (out_features,), **options)) if bias else None
+        self.bias = Parameter(draw(-bound, bound, (out_features,), **options)) if flag("Linear", "bias", bias) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer for `x` of shape (..., in_features)."""
@@ -66,7 +69,7 @@ class LayerNorm(Module):
     def __init__(
         self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5, *, device: Any = None, dtype: Any = None
     ) -> None:
-        self.normalized_shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        self.normalized_shape = as_shape("LayerNorm", normalized_shape)
         self.eps = eps
         self.weight = Parameter(ones(self.normalized_shape, device=device, dtype=dtype))
         self.bias = Parameter(zeros(self.normalized_shape, device=device, dtype=dtype))

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from rustorch_core import _tree
 from rustorch_core._autograd import no_grad
+from rustorch_core._dispatch import check_tensor
 from rustorch_core._memory import add_detached
 from rustorch_core._tensor import Tensor, tensor_like
-from rustorch_core.errors import ArgumentError, ShapeError
+from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 Self = TypeVar("Self", bound="Module")
 
@@ -25,14 +26,13 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
-        if data is None:
-            return super().__new__(cls)
+    def __new__(cls, data: Tensor, requires_grad: bool = True) -> Parameter:
+        check_tensor("Parameter", data)
         made = add_detached(data, tensor_like(cls, data._array, data._key))
         made.requires_grad_(requires_grad)
         return made
 
-    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         pass
 
 
@@ -102,6 +102,8 @@ class Module:
             ShapeError: for a value of another shape.
         """
         own = dict(self.named_parameters())
+        if not isinstance(state_dict, Mapping):
+            raise OperandError(f"load_state_dict: expected tensors by name, met {type(state_dict).__name__}")
         missing, unknown = sorted(own.keys() - state_dict.keys()), sorted(state_dict.keys() - own.keys())
         if missing or unknown:
             raise ArgumentError(
@@ -109,6 +111,7 @@ class Module:
                 f"and does not know {', '.join(unknown) or 'nothing'}"
             )
         for name, parameter in own.items():
+            check_tensor(f"load_state_dict: {name}", state_dict[name])
             if state_dict[name].shape != parameter.shape:
                 raise ShapeError(
                     f"load_state_dict: {name} has shape {parameter.shape}, met a value of {state_dict[name].shape}"
@@ -184,7 +187,7 @@ def _with_parameters(module: Module, leaves: Mapping[str, Any], prefix: str = ""
 
 def _as_parameter(leaf: Tensor) -> Parameter:
     """A tensor in a parameter's place, with its own place in the graph."""
-    made = tensor_like(Parameter, leaf._array, leaf._key)
+    made = add_detached(leaf, tensor_like(Parameter, leaf._array, leaf._key))
     made._node = leaf._node
     return made
 

@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec
 
 from rustorch.random._generator import Generator
 from rustorch_core._tensor import Tensor
+from rustorch_core.errors import OperandError
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -23,6 +24,19 @@ _default = Generator()
 def default_generator() -> Generator:
     """The generator that is used where none is named: one object for the whole process and all its threads."""
     return _default
+
+
+def _or_default(name: str, generator: Generator | None) -> Generator:
+    """The generator that a function was given, or the default one.
+
+    Raises:
+        OperandError: for anything else.
+    """
+    if generator is None:
+        return _default
+    if not isinstance(generator, Generator):
+        raise OperandError(f"{name}: generator is a rustorch.random.Generator, met {type(generator).__name__}")
+    return generator
 
 
 def seed(value: int | None) -> Generator:

@@ -64,7 +64,7 @@ def _adopting(name: str, refused: tuple[str, ...]) -> Adopt:
         array.__class__ = array_class
 
     for each, method in vars(_Array).items():
-        if isinstance(method, FunctionType):
+        if isinstance(method, FunctionType) and each.startswith("__"):
             setattr(array_class, each, _returning(adopt, method))
     for each in refused:
         setattr(array_class, each, _refusing(each))
