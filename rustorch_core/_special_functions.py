@@ -16,7 +16,7 @@ from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
 from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
-from rustorch_core._creation_functions import asarray
+from rustorch_core._creation_functions import arange
 from rustorch_core._data_type_functions import finfo
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._define import binary as _binary
@@ -386,11 +386,17 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
     Arguments:
         a: tensor of a real floating-point dtype, above (d - 1) / 2.
         d: the dimension.
+
+    Raises:
+        ArgumentError: for a dimension below 1.
     """
     check_tensor("multigammaln", a)
     d = integer("multigammaln", "d", d)
-    places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
-    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
+    d = integer("multigammaln", "d", d)
+    if d < 1:
+        raise ArgumentError(f"multigammaln: d is at least 1, met {d}")
+    places = arange(d, dtype=a.dtype, device=a.device) / 2
+    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) - places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
 
 

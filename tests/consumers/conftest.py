@@ -124,6 +124,13 @@ class Calls:
         with pytest.raises(rt.errors.GradientError, match=r"call \.detach\(\) first"):
             self.run(expression, rt, values)
 
+    def check_other_device(self, expression: str) -> None:
+        """Asked for elements that are not in host memory, the call says what to do, and moves nothing by itself."""
+        values = {name: rt.asarray(self.arrays[name], device="strict") for name in self.used(expression)}
+        refusals = rt.errors.OperandError, rt.errors.DeviceMismatchError
+        with pytest.raises(refusals, match=r"on.* strict .*\.to\('cpu'\)"):
+            self.run(expression, rt, values)
+
 
 @pytest.fixture
 def calls() -> type[Calls]:
