@@ -303,6 +303,9 @@ COMPOSITIONS: list[Composition] = [
         _row(f"special.{name}", _REAL, _only(_named(rustorch.special, name), (3, 4), (4,), (3, 1)), domain=(0.3, 5.0))
         for name in ("fdtr", "fdtrc")
     ),
+    _row(
+        "special.multigammaln", _REAL, _only(lambda x: rustorch.special.multigammaln(x, 3), (3, 4)), domain=(1.3, 5.0)
+    ),
     _row("special.polygamma", _REAL, _only(lambda x: rustorch.special.polygamma(2, x), (3, 4)), domain=(0.3, 5.0)),
 ]
 
@@ -314,7 +317,7 @@ _TRANSFORMS = "it changes functions, or how they run and what is shown"
 
 #: Elementwise ops whose gradient is wrong at some edges, and where.
 WRONG_AT_EDGES: dict[str, str] = {
-    "special.betaln": "at negative integers, where two poles meet, it is NaN",
+    **dict.fromkeys(("special.betaln", "special.binom"), "at negative integers, where two poles meet, it is NaN"),
     **dict.fromkeys(
         ("special.boxcox", "special.boxcox1p", "special.inv_boxcox", "special.inv_boxcox1p"),
         "at the end of its domain it is 0, whatever the slope",
