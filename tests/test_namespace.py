@@ -141,6 +141,7 @@ def test_constants_and_dtypes() -> None:
 def test_inspection() -> None:
     info = rt.__array_namespace_info__()
     assert info.capabilities() == {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
+    assert isinstance(info.devices(), tuple)  # since version 2025.12
     assert info.default_device() in info.devices()
     assert info.default_dtypes() == {
         "real floating": rt.float32,
