@@ -16,9 +16,9 @@ from rustorch_core import _neural_functions as neural
 from rustorch_core import _statistical_functions as statistical
 from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
-from rustorch_core._creation_functions import asarray
+from rustorch_core._creation_functions import arange
 from rustorch_core._data_type_functions import finfo
-from rustorch_core._data_types import CATEGORIES, DTYPES
+from rustorch_core._data_types import CATEGORIES, DTYPES, is_floating
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
 from rustorch_core._define import unary as _unary
@@ -385,12 +385,14 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
 
     Arguments:
         a: tensor of a real floating-point dtype, above (d - 1) / 2.
-        d: the dimension.
+        d: the dimension, at least 1.
     """
     check_tensor("multigammaln", a)
     d = integer("multigammaln", "d", d)
-    places = asarray([-0.5 * each for each in range(d)], dtype=a.dtype, device=a.device)
-    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) + places), axis=-1)
+    if d < 1:
+        raise ArgumentError(f"multigammaln: d is at least 1, met {d}")
+    halves = arange(d, dtype=a.dtype if is_floating(a.dtype) else None, device=a.device) / 2
+    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) - halves), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
 
 
