@@ -9,6 +9,7 @@ import contextlib
 import doctest
 import importlib
 import io
+import os
 import pkgutil
 import re
 import runpy
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import rustorch
 import rustorch_core
+
+# docs/consumers.md says why; SciPy reads it when anything here first imports it.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n*^```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)

@@ -145,9 +145,9 @@ class ArrayNamespaceInfo:
         """The device of tensors made without naming one."""
         return _devices.default_device()
 
-    def devices(self) -> list[_devices.Device]:
+    def devices(self) -> tuple[_devices.Device, ...]:
         """Every device that can be used."""
-        return list(_devices.devices())
+        return tuple(_devices.devices())
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, _data_types.DType]:
         """The dtypes that Python numbers become."""

@@ -336,6 +336,14 @@ where.op = _where.op  # type: ignore[attr-defined]
 where.op.function = where  # type: ignore[attr-defined]
 
 
+def _limit(xp: Any, x: Any, *bounds: Any) -> Any:
+    """Spelled out: bounds that cross are left open by the standard, and NumPy's clip does not take bfloat16."""
+    low, high = bounds
+    result = x if low is None else xp.maximum(x, low)
+    result = result if high is None else xp.minimum(result, high)
+    return xp.asarray(x, copy=True) if result is x else result
+
+
 @op(
     "clip",
     "real-valued",
@@ -343,7 +351,7 @@ where.op.function = where  # type: ignore[attr-defined]
     lambda g, x1, x2, x3: where(_is_below(x1, x2, x3), g, 0),
     lambda g, x1, x2, x3: where(_is_above(x1, x2, x3), g, 0),
     selects=True,
-    native=lambda xp, x, *bounds: xp.clip(x, *bounds),
+    native=_limit,
 )
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Prepared:
     """Limit each element to an interval (Array API: clip).

@@ -102,13 +102,6 @@ def matrix_transpose(x: Any, /) -> Any:
     return x.swapaxes(-1, -2)
 
 
-def clip(x: Any, /, min: Any = None, max: Any = None) -> Any:
-    """Spelled out, because NumPy's own does not take bfloat16."""
-    result = x if min is None else numpy.maximum(x, min)
-    result = result if max is None else numpy.minimum(result, max)
-    return x.copy() if result is x else result
-
-
 # Special cases in which NumPy differs from the standard; the others pay for no more than a look at the values.
 
 

@@ -385,14 +385,17 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
 
     Arguments:
         a: tensor of a real floating-point dtype, above (d - 1) / 2.
-        d: the dimension, at least 1.
+        d: the dimension.
+
+    Raises:
+        ArgumentError: for a dimension below 1.
     """
     check_tensor("multigammaln", a)
     d = integer("multigammaln", "d", d)
     if d < 1:
         raise ArgumentError(f"multigammaln: d is at least 1, met {d}")
-    halves = arange(d, dtype=a.dtype if is_floating(a.dtype) else None, device=a.device) / 2
-    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) - halves), axis=-1)
+    places = arange(d, dtype=a.dtype if is_floating(a.dtype) else None, device=a.device) / 2
+    total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) - places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
 
 

@@ -32,6 +32,10 @@ def tensor(values):
     return rt.asarray(values, dtype="float64")
 
 
+def host(x):
+    return x.to("cpu").numpy()
+
+
 def root(x):
     return rt.where(x > 0, rt.sqrt(x), 0)
 
@@ -62,7 +66,10 @@ EDGES = [
     (rt.ptp, [[1.0, 1.0]], [[0, 0]]),
     (rt.sort, [[2.0, 2.0, 1.0]], [[1, 1, 1]]),
     (rt.clip, [[0.0, 1.0, 0.5, 2.0, -1.0], [0.0] * 5, [1.0] * 5], [[1, 1, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 1, 0]]),
-    (rt.clip, [[0.0, 2.0], [1.0, 1.0], [0.0, 0.0]], [[0, 0], [0, 0], [1, 1]]),
+    # the standard leaves bounds open that contradict each other
+    pytest.param(
+        rt.clip, [[0.0, 2.0], [1.0, 1.0], [0.0, 0.0]], [[0, 0], [0, 0], [1, 1]], marks=pytest.mark.needs("host memory")
+    ),
     # Zeros
     (rt.prod, [[0.0, 2.0, 3.0]], [[6, 0, 0]]),
     (rt.prod, [[0.0, 0.0, 3.0]], [[0, 0, 0]]),
@@ -76,7 +83,12 @@ EDGES = [
     (entr, [[0.0, 1.0]], [[INF, -1]]),
     (rel_entr, [[0.0, 1.0], [2.0, 1.0]], [[-INF, 1], [0, -1]]),
     (lambda x: rt.std(x), [[1.0, 1.0]], [[0, 0]]),
-    (lambda x: rt.var(x, correction=1), [[1.0]], [[NAN]]),
+    pytest.param(
+        lambda x: rt.var(x, correction=1),
+        [[1.0]],
+        [[NAN]],
+        marks=pytest.mark.needs("host memory"),  # others warn
+    ),
     # Infinities
     (rt.logaddexp, [[-INF, -INF, INF, 0.0], [-INF, 0.0, 0.0, INF]], [[0, 0, 1, 0], [0, 1, 0, 1]]),
     (rt.logsumexp, [[-INF, -INF]], [[0, 0]]),
@@ -130,6 +142,7 @@ def test_second_derivatives_behind_a_selection():
     assert_close(rt.jvp(root, tensor([0.0, 4.0]), tensor([1.0, 1.0]))[1], [0, 0.25])
 
 
+@pytest.mark.needs("host memory")
 def test_what_selects_costs_nothing_where_all_is_finite():
     """Nothing is added to the walk but the question, whose answer the host knows."""
     names = []
@@ -212,7 +225,7 @@ def test_singular_determinants_of_every_order(rank, dtype):
     x = random(4, rank, dtype=dtype) @ random(rank, 4, seed=1, dtype=dtype)
     gradcheck(det, (x,), order=3, rtol=1e-5, atol=1e-5)
     large = random(12, 11, dtype=dtype) @ random(11, 12, seed=1, dtype=dtype)
-    minor = np.linalg.det(np.delete(np.delete(large.numpy(), 2, axis=0), 5, axis=1))
+    minor = np.linalg.det(np.delete(np.delete(host(large), 2, axis=0), 5, axis=1))
     found = rt.vjp(det, large)[1](rt.asarray(1.0, dtype=large.dtype))[0]
     assert_close(found[2, 5], -minor, rtol=1e-9)
 
@@ -240,5 +253,5 @@ def test_a_running_product_is_differentiated_in_few_steps():
     rt.cumprod(x).sum().backward()
     undo()
     assert len(names) < 200
-    values = np.cumprod(x.detach().numpy())
-    assert_close(x.grad, np.cumsum(values[::-1])[::-1] / x.detach().numpy())
+    values = np.cumprod(host(x.detach()))
+    assert_close(x.grad, np.cumsum(values[::-1])[::-1] / host(x.detach()))

@@ -30,11 +30,26 @@ VIEWS = {
     "step": lambda x: x[::2, ::3],
     "negative step": lambda x: x[::-1, ::-2],
     "ellipsis": lambda x: x[..., 1],
+    "element": lambda x: x[..., 1, 2],
     "new axis": lambda x: x[None, :, None],
     "whole": lambda x: x[()],
     "transpose": lambda x: x.T,
     "view of a view": lambda x: x[1:][:, ::2].T[1],
 }
+
+
+def test_an_element_without_axes_is_written_whole() -> None:
+    x = rt.asarray(1.5)
+    x[()] = 2.5
+    assert x.item() == 2.5
+
+    def written(x):  # type: ignore[no-untyped-def]
+        y = x * 2
+        z = y * y
+        y[()] = 7.0
+        return y + z
+
+    assert rt.grad(written)(rt.asarray(1.5)).item() == 12
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))

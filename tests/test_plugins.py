@@ -737,6 +737,7 @@ def test_the_first_distribution_of_a_name_hides_the_later(site, tmp_path):
 def test_the_doctor_shows_tracebacks_and_checks_the_default(site):
     told = rustorch("doctor", path=site, status=1, RUSTORCH_BLOCK="signs").stdout
     assert "  NumPy: " in told
+    assert re.search(r"scipy \S+: takes tensors with SCIPY_ARRAY_API=1 before SciPy is imported", told)
     assert "variables: RUSTORCH_BLOCK=signs" in told
     assert re.search(r"plugin hook_raises test-hook-raises 2.5 failed: .*\n    Traceback", told)
     assert "    ZeroDivisionError: division by zero" in told

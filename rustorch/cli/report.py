@@ -302,6 +302,7 @@ def _diagnosis(name: str | None) -> tuple[list[str], bool]:
             f"doctor: no plugin or device is called {name!r}; {_environment.nearest(name or '', known)}"
         )
     sections = [_versions_section(), _variables_section()]
+    sections += [_consumers_section()] if name is None else []
     sections += [_plugin_section(each, is_named=name is not None) for each in records]
     sections += [_device_section(spec, is_named=name is not None) for _, spec in specs]
     usable = [spec.type for _, spec in specs if _devices.availability(spec).usable]
@@ -341,6 +342,27 @@ def _processor() -> str:
 def _variables_section() -> Section:
     variables = sorted(f"{name}={text}" for name, text in os.environ.items() if name.startswith("RUSTORCH_"))
     return [f"variables: {'  '.join(map(_plugins.one_line, variables)) or 'none set'}"], True
+
+
+#: Libraries that take tensors, and what they need for that; see docs/consumers.md.
+_CONSUMERS = {
+    "scipy": "SCIPY_ARRAY_API=1 before SciPy is imported",
+    "scikit-learn": "SCIPY_ARRAY_API=1, and sklearn.set_config(array_api_dispatch=True)",
+    "array-api-extra": "",
+    "einops": "",
+    "xarray": "",
+}
+
+
+def _consumers_section() -> Section:
+    is_set = os.environ.get("SCIPY_ARRAY_API") == "1"
+    lines = []
+    for distribution, need in _CONSUMERS.items():
+        version = _version(distribution)
+        if version != "unknown":
+            state = "takes tensors" if not need else f"takes tensors with {need}{'' if is_set else ' (it is not set)'}"
+            lines.append(f"{distribution} {version}: {state}")
+    return lines, True
 
 
 def _plugin_section(record: _plugins.PluginRecord, *, is_named: bool) -> Section:

@@ -101,19 +101,34 @@ def _reshape(x: Any, /, shape: tuple[int, ...], *, copy: bool | None = None) -> 
         raise ValueError(str(error)) from error
 
 
-def _corrected(name: str) -> Callable[..., Any]:
-    """array_api_strict 2.6 passes on NumPy's special cases, which rustorch corrects for its own NumPy arrays."""
-    strictly, correctly = getattr(array_api_strict, name), getattr(_numpy_namespace, name)
+def _as_on_cpu(name: str) -> Callable[..., Any]:
+    """A function of rustorch's own NumPy device, which corrects what array_api_strict passes on."""
+    function = getattr(_numpy_namespace, name)
 
-    def function(*arrays: Any) -> Any:
-        strictly(*arrays)  # for what it refuses
-        return _Array._new(correctly(*[getattr(array, "_array", array) for array in arrays]), device=None)
+    def corrected(*arrays: Any, **attributes: Any) -> Any:
+        values = function(*[getattr(array, "_array", array) for array in arrays], **attributes)
+        return _Array._new(values, device=None)
 
-    return function
+    return corrected
 
 
-#: Where array_api_strict departs from the standard.
-_CORRECTED = {"reshape": _reshape, **{name: _corrected(name) for name in ("expm1", "floor_divide", "sign", "tanh")}}
+def _strictly_as_on_cpu(name: str) -> Callable[..., Any]:
+    """The same, for those arguments only that array_api_strict takes."""
+    strictly, corrected = getattr(array_api_strict, name), _as_on_cpu(name)
+
+    def checked(*arrays: Any) -> Any:
+        strictly(*arrays)
+        return corrected(*arrays)
+
+    return checked
+
+
+#: Where array_api_strict 2.6 departs from the standard: special cases that are NumPy's, and warnings of empty slices.
+_CORRECTED = {
+    "reshape": _reshape,
+    **{name: _strictly_as_on_cpu(name) for name in ("expm1", "floor_divide", "sign", "tanh")},
+    **{name: _as_on_cpu(name) for name in ("mean", "std", "var")},
+}
 
 
 class _Namespace:
