@@ -69,7 +69,7 @@ def _native_part(part: Any, x: Tensor) -> Any:
     if part is None or part is Ellipsis:
         return part
     if isinstance(part, slice):
-        return slice(*[None if each is None else operator.index(each) for each in (part.start, part.stop, part.step)])
+        return slice(*[None if each is None else _integer(each) for each in (part.start, part.stop, part.step)])
     device = x._key.device
     if isinstance(part, (list, tuple, range, bool, numpy.ndarray, numpy.bool_)):
         from rustorch_core._creation_functions import asarray
@@ -80,6 +80,10 @@ def _native_part(part: Any, x: Tensor) -> Any:
             raise IndexingError(f"index: a tensor of {part.dtype} cannot index; only integer and boolean ones can")
         same_device("index", x, part)
         return part._array
+    return _integer(part)
+
+
+def _integer(part: Any) -> int:
     try:
         return operator.index(part)
     except TypeError:
@@ -121,7 +125,7 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
         if parts is not None:
             try:
                 array = x._array[parts]
-            except (IndexError, ValueError):
+            except (IndexError, ValueError, OverflowError):
                 pass  # explained below
             else:
                 made = wrap(array, own.device)

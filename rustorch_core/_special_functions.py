@@ -18,7 +18,7 @@ from rustorch_core._arguments import integer
 from rustorch_core._axes import Axes, broadcast_shapes
 from rustorch_core._creation_functions import arange
 from rustorch_core._data_type_functions import finfo
-from rustorch_core._data_types import CATEGORIES, DTYPES
+from rustorch_core._data_types import CATEGORIES, DTYPES, is_floating
 from rustorch_core._define import binary as _binary
 from rustorch_core._define import cast, composition
 from rustorch_core._define import unary as _unary
@@ -392,10 +392,9 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
     """
     check_tensor("multigammaln", a)
     d = integer("multigammaln", "d", d)
-    d = integer("multigammaln", "d", d)
     if d < 1:
         raise ArgumentError(f"multigammaln: d is at least 1, met {d}")
-    places = arange(d, dtype=a.dtype, device=a.device) / 2
+    places = arange(d, dtype=a.dtype if is_floating(a.dtype) else None, device=a.device) / 2
     total = statistical.sum(gammaln(expand_dims(a, axis=a.ndim) - places), axis=-1)
     return total + d * (d - 1) / 4 * math.log(math.pi)
 

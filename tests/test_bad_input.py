@@ -82,6 +82,8 @@ TABLE = [
     (lambda: F[0, 0, 0], IndexError, ["getitem"]),
     (lambda: F[1.5], IndexError, ["1.5", "integers, slices"]),
     (lambda: F["a"], IndexError, ["'a'"]),
+    (lambda: F["a":], IndexError, ["'a'", "integers, slices"]),
+    (lambda: F[: V], IndexError, ["slices"]),
     (lambda: F[rt.asarray([1.0])], IndexError, ["float32"]),
     (lambda: F[rt.asarray([5])], IndexError, ["5"]),
     (lambda: F[rt.asarray([True, False, True])], IndexError, ["boolean"]),
@@ -221,8 +223,9 @@ def garbage() -> list[object]:
     return [
         *tensors, None, True, False, 0, 1, 2, 3, -1, -2, 2.5, -0.0, 1e308, math.nan, math.inf, -math.inf, 1j, 2**64,
         10**30, -(2**63), "text", "", "ij,jk->ik", "->", "none", "same", "constant", "float64", "cpu", "nowhere", b"x",
-        Ellipsis, slice(1), slice(None, None, 0), [], [1, 2], [0.5], [1, "a"], [None], [[1], [1, 2]], [F, F], (F, V),
-        (0,), (1, 0), (0, 0), (-1,), (5, 5, 5), (1.5, 2), (None, None), ((1, 2), (3, 4)), (2**40, 2**40), (2**62,),
+        Ellipsis, slice(1), slice(None, None, 0), slice("a"), [], [1, 2], [0.5], [1, "a"], [None], [[1], [1, 2]],
+        [F, F], (F, V), (0,), (1, 0), (0, 0), (-1,), (5, 5, 5), (1.5, 2), (None, None), ((1, 2), (3, 4)),
+        (2**40, 2**40), (2**62,),
         (10**30,), {}, {"a": 1}, set(), object(), range(3), iter([1]), int, rt.Tensor, rt.float32, rt.bool,
         np.float64(1), np.int8(-1), np.bool_(True), np.ones(3), np.ones((2, 3)), np.asarray(1),
         np.asarray(["a"]), np.asarray([None]), np.asarray(["2020-01-01"], dtype="datetime64[D]"), len, rt,
@@ -239,7 +242,7 @@ def public_functions() -> dict[str, object]:
                 found[f"{module.__name__}.{name}"] = getattr(module, name)
     python = set(dir(object)) - {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
     for name in set(dir(rt.Tensor)) - python - {"__buffer__", "__deepcopy__", "__array_ufunc__", "__getattr__"}:
-        if callable(inspect.getattr_static(rt.Tensor, name)):
+        if callable(inspect.getattr_static(rt.Tensor, name)) and (name.startswith("__") or name[0] != "_"):
             found[f"Tensor.{name}"] = inspect.getattr_static(rt.Tensor, name)
     classes = {each: getattr(rt.nn, each) for each in rt.nn.__all__ if inspect.isclass(getattr(rt.nn, each))}
     others = {"optim.create": rt.optim.create, "io.load": rt.io.load, "io.save": rt.io.save}
