@@ -6,6 +6,7 @@ Un-broadcasting happens here, once, and in no rule.
 from __future__ import annotations
 
 import itertools
+import operator
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from rustorch_core._memory import add_detached, is_shared
 from rustorch_core._op import Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import GradientError, OperandError, ShapeError
+
+_ORDER = operator.attrgetter("order")
 
 
 def no_grad() -> _graph.set_recording:
@@ -56,28 +59,31 @@ def walk(
     for node, gradient in outputs:
         gradients[node] = gradients[node] + gradient if node in gradients else gradient
     order = in_order([node for node, _ in outputs], since)
-    useful = set(order) if wanted is None else _leading_to(wanted, order)
+    useful = None if wanted is None else _leading_to(wanted, order)
     results: dict[Node, Tensor] = {}
     selected: set[Node | None] = set()
-    send_back = _send_back if _anomaly.active is None else _anomaly.active.watching(_send_back)
+    pull_back = _pull_back if _anomaly.active is None else _anomaly.active.watching(_pull_back)
     with _graph.set_recording(create_graph):
         for node in order:
-            if node not in gradients:
+            gradient_here = gradients.pop(node, None)
+            if gradient_here is None:
                 continue
-            gradient_here = gradients.pop(node)
             if node.hooks:
                 gradient_here = _hooked(node, gradient_here)
             if node in wanted if wanted is not None else node.receiver is not None:
                 results[node] = gradient_here
-            if node.op is None or node.order < since or not any(parent in useful for parent in node.parents):
+            op, parents = node.op, node.parents
+            if op is None or node.order < since or (useful is not None and useful.isdisjoint(parents)):
                 continue
-            is_selected = node in selected
-            if node.op.selects or (is_selected and _hands_on_selection(node.op)):
-                selected.update(node.parents)
-            for parent, incoming in zip(node.parents, send_back(node, gradient_here, is_selected), strict=True):
-                if parent in useful and incoming is not None:
-                    incoming = unbroadcast(incoming, parent)
-                    gradients[parent] = gradients[parent] + incoming if parent in gradients else incoming
+            is_selected = node in selected and _hands_on_selection(op)
+            if is_selected or op.selects:
+                selected.update(parents)
+            for parent, incoming in zip(parents, pull_back(node, gradient_here, is_selected), strict=True):
+                if incoming is None or parent is None or (useful is not None and parent not in useful):
+                    continue
+                incoming = unbroadcast(incoming, parent)
+                known = gradients.get(parent)
+                gradients[parent] = incoming if known is None else known + incoming
             if not retain_graph:
                 node.saved = None
     return results
@@ -93,7 +99,7 @@ def in_order(outputs: Sequence[Node], since: int = 0) -> list[Node]:
             if parent is not None and parent not in found:
                 found.add(parent)
                 stack.append(parent)
-    return sorted(found, key=lambda node: -node.order)
+    return sorted(found, key=_ORDER, reverse=True)
 
 
 def _leading_to(wanted: frozenset[Node], order: Sequence[Node]) -> set[Node]:
@@ -108,14 +114,6 @@ def _leading_to(wanted: frozenset[Node], order: Sequence[Node]) -> set[Node]:
 def _hands_on_selection(op: Op) -> bool:
     """Whether where the gradient of an op's output is 0 for want of a say, that of its inputs is."""
     return op.kind in ("unary", "binary") or op.is_view
-
-
-def _send_back(node: Node, g: Tensor, is_selected: bool) -> Sequence[Any]:
-    """The gradient with respect to each input of one call; 0 behind a selection that left an element out."""
-    found = _pull_back(node, g)
-    if is_selected and node.op is not None and node.op.kind in ("unary", "binary"):
-        return [each if each is None or each is g else _without_lost(each, g) for each in found]
-    return found
 
 
 def _without_lost(gradient: Tensor, g: Tensor) -> Tensor:
@@ -145,8 +143,8 @@ def _hooked(node: Node, g: Tensor) -> Tensor:
     return g
 
 
-def _pull_back(node: Node, g: Tensor) -> Sequence[Any]:
-    """The gradient with respect to each input of one call."""
+def _pull_back(node: Node, g: Tensor, is_selected: bool) -> Sequence[Any]:
+    """The gradient with respect to each input of one call; 0 where a selection behind it left an element out."""
     op = node.op
     assert op is not None
     if node.saved is None:
@@ -154,11 +152,15 @@ def _pull_back(node: Node, g: Tensor) -> Sequence[Any]:
     if isinstance(op, Function):
         return op.send_back(node, g)
     if op.rules:
-        return [op.pull_back(node, position, g) for position in range(len(node.parents))]
-    if op.compose is None or op.no_gradient:
+        found = [op.pull_back(node, position, g) for position in range(len(node.parents))]
+    elif op.compose is None or op.no_gradient:
         reason = op.no_gradient or "no rule is stated for it"
         raise GradientError(f"{op.name} has no gradient: {reason}; use .detach() or rustorch.stop_gradient before it")
-    return _through_composition(node, g)
+    else:
+        found = _through_composition(node, g)
+    if is_selected and not op.is_view:
+        return [each if each is None or each is g else _without_lost(each, g) for each in found]
+    return found
 
 
 def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
@@ -190,12 +192,12 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
 
 def unbroadcast(g: Any, target: Node) -> Any:
     """Sum a gradient over the axes along which its input was broadcast; keep the real part for a real input."""
+    if isinstance(g, Cotangents) or (g._key is target.key and g._array.shape == target.shape):
+        return g
     from rustorch_core._elementwise_functions import real
     from rustorch_core._manipulation_functions import reshape
     from rustorch_core._statistical_functions import sum
 
-    if isinstance(g, Cotangents) or (g._key is target.key and g._array.shape == target.shape):
-        return g
     if g.shape != target.shape:
         extra = g.ndim - len(target.shape)
         stretched = [extra + axis for axis, length in enumerate(target.shape) if length == 1 != g.shape[extra + axis]]
