@@ -44,6 +44,7 @@ def array_equal(x1: Any, x2: Any, /, equal_nan: bool = False) -> bool:
         x2: tensor or number.
         equal_nan: whether NaN equals NaN.
     """
+    equal_nan = flag("array_equal", "equal_nan", equal_nan)
     if not is_operand(x1) or not is_operand(x2):
         return False
     x1, x2 = promoted("array_equal", x1, x2)

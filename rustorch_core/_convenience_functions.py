@@ -147,6 +147,12 @@ def _rgamma(x: Tensor) -> Tensor:
     return where(is_pole, 0, 1 / gamma(where(is_pole, 1, x)))
 
 
+def _rgamma_slope(y: Tensor, x: Tensor) -> Tensor:
+    """The derivative of 1 / gamma; where gamma has a pole at -n, it crosses 0 with (-1)**n n!."""
+    is_pole = logical_and(x <= 0, x == floor(x))
+    return where(is_pole, gamma(where(is_pole, 1 - x, 1)) * cos(math.pi * x), -y * digamma(where(is_pole, 1, x)))
+
+
 gammasgn = unary(
     "gammasgn",
     lambda g: g * 0,
@@ -157,7 +163,7 @@ gammasgn = unary(
 )
 rgamma = unary(
     "rgamma",
-    lambda g, y, x: -g * y * digamma(x),
+    lambda g, y, x: g * _rgamma_slope(y, x),
     "1 / gamma(x), which is 0 at the poles of gamma",
     _rgamma,
     domain=(0.2, 5.0),
@@ -231,7 +237,7 @@ def _pseudo_huber(x1: Tensor, x2: Tensor) -> Tensor:
     safe = where(x1 > 0, x1, 1)
     ratio = x2 / safe
     loss = x2 * x2 / (1 + hypot(ratio * 0 + 1, ratio))
-    return where(x1 > 0, loss, where(x1 == 0, 0, where(x1 < 0, math.inf, x1)))
+    return where(x1 > 0, loss, where(x1 == 0, x1 * abs(x2), where(x1 < 0, math.inf, x1)))
 
 
 huber = binary(

@@ -107,7 +107,7 @@ def _write(name: str, x: Tensor, value: Tensor, key: Any) -> None:
     _check_may_be_written(name, x)
     before_write(x)
     is_base = x._place is None or x._place[2] is None
-    is_whole = key[0] is Ellipsis and len(key) == 1 and value.shape == x.shape
+    is_whole = len(key) == 1 and key[0] is Ellipsis and value.shape == x.shape
     is_leaf = value._node is not None and value._node.op is None  # what a leaf is written into is no leaf
     if is_recorded and not (is_base and is_whole and not is_leaf):
         base, path = _base_of(x)

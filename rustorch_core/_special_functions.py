@@ -392,7 +392,6 @@ def multigammaln(a: Any, d: int, /) -> Tensor:
     """
     check_tensor("multigammaln", a)
     d = integer("multigammaln", "d", d)
-    d = integer("multigammaln", "d", d)
     if d < 1:
         raise ArgumentError(f"multigammaln: d is at least 1, met {d}")
     places = arange(d, dtype=a.dtype, device=a.device) / 2
@@ -660,8 +659,8 @@ def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
     total = x1 + x2
     is_crossing = logical_and(total <= 0, total == round(total))
-    slope = gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
-    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1)) * slope
+    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1))
+    crossing = crossing * gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
     return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
 
 

@@ -301,8 +301,7 @@ class Tensor:
 
     def __copy__(self) -> Tensor:
         """The same values in memory of their own, as in NumPy; the copy of a leaf is a leaf."""
-        copied: Tensor = self.__deepcopy__({})
-        return copied
+        return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self._stands_for_another():

@@ -26,6 +26,7 @@ from rustorch_core._elementwise_functions import (
     remainder,
     sign,
     sin,
+    trunc,
     where,
 )
 from rustorch_core._tensor import Tensor
@@ -142,7 +143,12 @@ fmin = binary(
     compose=lambda x1, x2: where(isnan(x1), x2, where(isnan(x2), x1, minimum(x1, x2))),
 )
 fmod = binary(
-    "fmod", "real-valued", None, "the remainder of x1 / x2, with the sign of x1", compose=_fmod, domain=(1, 9)
+    "fmod",
+    "real-valued",
+    (lambda g: g, lambda g, x1, x2: -g * trunc(x1 / x2)),
+    "the remainder of x1 / x2, with the sign of x1",
+    compose=_fmod,
+    domain=(1, 9),
 )
 gcd = binary("gcd", "integer", None, "the greatest common divisor", native=_gcd)
 heaviside = binary(

@@ -211,6 +211,15 @@ def test_no_later_write_changes_a_gradient(op) -> None:  # type: ignore[no-untyp
                 np.testing.assert_array_equal(before, after)
 
 
+def test_a_tensor_without_axes_is_written() -> None:
+    x, g = rt.asarray(1.0), rt.asarray(3.0).requires_grad_()
+    x[()] = 2.0
+    x[...] = x + 1
+    x[()] = x * g
+    x.backward()
+    assert (x.item(), g.grad.item()) == (9, 3)
+
+
 # What is refused
 
 

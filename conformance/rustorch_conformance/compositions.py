@@ -10,22 +10,25 @@ import numpy
 
 import rustorch
 from rustorch_conformance.samples import Array, Case, Composition
+from rustorch_core._op import REGISTRY
 
 _ANY, _REAL, _LINALG = "floating-point", "real floating-point", "single or double floating-point"
 _NAMESPACES = ("", "linalg", "fft", "special", "nn.functional")
 
 
 def public_functions() -> list[str]:
-    """Every function of the namespaces as users write it, without `rustorch.`; one of two names goes by its first."""
-    found: dict[Any, str] = {}
+    """Every function of the namespaces that is no op, as users write it, without `rustorch.`, by its first name."""
+    found = {op.function: op.name for op in REGISTRY.values() if op.function is not None}
+    names = []
     for space in _NAMESPACES:
         module = importlib.import_module(f"rustorch.{space}".rstrip("."))
         for name in dir(module):
             value = getattr(module, name)
             if isinstance(value, types.FunctionType) and not name.startswith("_"):
-                op = getattr(value, "op", None)
-                found.setdefault(value, f"{space}.{name}".lstrip(".") if op is None else op.name)
-    return list(found.values())
+                if value not in found:
+                    names.append(f"{space}.{name}".lstrip("."))
+                found.setdefault(value, name)
+    return names
 
 
 def _row(name: str, category: str, *cases: Any, domain: tuple[float, float] = (-2.0, 2.0)) -> Composition:
@@ -108,6 +111,7 @@ COMPOSITIONS: list[Composition] = [
     _row("atleast_2d", _ANY, (((3,),),)),
     _row("atleast_3d", _ANY, (_MATRIX,)),
     _row("broadcast_arrays", _ANY, (((3, 1), (1, 4)),)),
+    _row("diag", _ANY, *_called("diag", (3, 4), extras=[(), (1,)]), *_called("diag", (3,), extras=[(-1,)])),
     _row("diff", _ANY, (_MATRIX,), (_MATRIX, {"axis": 0, "n": 2})),
     _row("fliplr", _ANY, (_MATRIX,)),
     _row("flipud", _ANY, (_MATRIX,)),
@@ -184,6 +188,9 @@ COMPOSITIONS: list[Composition] = [
     ),
     _row("trapezoid", _ANY, (_MATRIX,), (((3, 4), (4,)),), (_MATRIX, {"axis": 0, "dx": 0.3})),
     # Products
+    _row(
+        "convolve", _ANY, *(_called("convolve", (5,), (3,), extras=[(mode,)])[0] for mode in ("full", "same", "valid"))
+    ),
     _row("dot", _ANY, (((3, 4), (4, 2)),), (((4,), (4,)),), (((2, 3, 4), (5, 4, 2)),), (((), (3,)),)),
     _row(
         "einsum",
@@ -287,6 +294,15 @@ COMPOSITIONS: list[Composition] = [
         )
         for name in ("logsumexp", "softmax", "log_softmax")
     ),
+    _row("angle", "complex floating-point", (_MATRIX,), (_MATRIX, {"deg": True})),
+    *(
+        _row(f"special.{name}", _REAL, _only(_named(rustorch.special, name), (3, 4), (4,)), domain=(0.3, 5.0))
+        for name in ("chdtr", "chdtrc")
+    ),
+    *(
+        _row(f"special.{name}", _REAL, _only(_named(rustorch.special, name), (3, 4), (4,), (3, 1)), domain=(0.3, 5.0))
+        for name in ("fdtr", "fdtrc")
+    ),
     _row("special.polygamma", _REAL, _only(lambda x: rustorch.special.polygamma(2, x), (3, 4)), domain=(0.3, 5.0)),
 ]
 
@@ -294,22 +310,33 @@ _MAKES = "it makes tensors from numbers"
 _ANSWERS = "it answers a question"
 _FINDS = "it finds places, and they change in jumps"
 _COUNTS = "it counts, and counts change in jumps"
-_TRANSFORMS = "it changes functions, or how they are run"
+_TRANSFORMS = "it changes functions, or how they run and what is shown"
+
+#: Elementwise ops whose gradient is wrong at some edges, and where.
+WRONG_AT_EDGES: dict[str, str] = {
+    "special.betaln": "at negative integers, where two poles meet, it is NaN",
+    **dict.fromkeys(
+        ("special.boxcox", "special.boxcox1p", "special.inv_boxcox", "special.inv_boxcox1p"),
+        "at the end of its domain it is 0, whatever the slope",
+    ),
+    **dict.fromkeys(("special.gammainc", "special.gammaincc"), "at a parameter of 0 it is 0, whatever the slope"),
+}
 
 #: Public functions through which no gradient flows, and why; the ops without one say it themselves.
 WITHOUT_GRADIENT: dict[str, str] = {
     **dict.fromkeys(
-        ("arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "linspace", "ones",
-         "ones_like", "zeros", "zeros_like", "fft.fftfreq", "fft.rfftfreq"), _MAKES
+        ("arange", "asarray", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "geomspace", "linspace",
+         "logspace", "ones", "ones_like", "zeros", "zeros_like", "fft.fftfreq", "fft.rfftfreq"), _MAKES
     ),
     **dict.fromkeys(
         ("allclose", "array_equal", "broadcast_shapes", "can_cast", "default_device", "device", "devices", "finfo",
-         "iinfo", "isclose", "isdtype", "isin", "result_type"), _ANSWERS
+         "iinfo", "iscomplex", "isclose", "isdtype", "isin", "isreal", "result_type"), _ANSWERS
     ),
     **dict.fromkeys(("argwhere", "flatnonzero", "nanargmax", "nanargmin"), _FINDS),
     **dict.fromkeys(("linalg.matrix_rank", "unique_counts", "unique_inverse", "unique_values"), _COUNTS),
     **dict.fromkeys(
         ("checkpoint", "custom_gradient", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad",
-         "set_default_device", "set_default_dtype", "stop_gradient", "value_and_grad", "vjp"), _TRANSFORMS
+         "printoptions", "set_default_device", "set_default_dtype", "set_printoptions", "stop_gradient",
+         "value_and_grad", "vjp"), _TRANSFORMS
     ),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from rustorch_conformance.checks import (
     check_no_gradient,
     check_value,
 )
-from rustorch_conformance.compositions import COMPOSITIONS, WITHOUT_GRADIENT, public_functions
+from rustorch_conformance.compositions import COMPOSITIONS, WITHOUT_GRADIENT, WRONG_AT_EDGES, public_functions
 from rustorch_conformance.pytest_plugin import device_under_test
 from rustorch_conformance.samples import Composition
 from rustorch_core import _plugins
@@ -24,7 +24,11 @@ DIFFERENTIABLE = [
     *(pytest.param(op, id=name) for name, op in REGISTRY.items() if op.is_differentiable),
     *(pytest.param(each, id=each.name) for each in COMPOSITIONS),
 ]
-ELEMENTWISE = [case for case in OPS if case.values[0].kind in ("unary", "binary") and case.values[0].is_differentiable]
+ELEMENTWISE = [
+    pytest.param(op, id=name, marks=[pytest.mark.xfail(reason=WRONG_AT_EDGES[name])] if name in WRONG_AT_EDGES else [])
+    for name, op in REGISTRY.items()
+    if op.kind in ("unary", "binary") and op.is_differentiable
+]
 
 
 def _of(kind: str, cases: list) -> list:  # type: ignore[type-arg]
@@ -88,8 +92,9 @@ def test_kernel_equals_composition(op: Op, device: str) -> None:
 
 def test_every_public_function_is_accounted_for() -> None:
     rows = [each.name for each in COMPOSITIONS]
-    listed = {*REGISTRY, *rows, *WITHOUT_GRADIENT}
-    assert sorted(set(public_functions()) - listed) == [], "add rows to rustorch_conformance.samples.COMPOSITIONS"
+    listed = {*rows, *WITHOUT_GRADIENT}
+    missing = sorted(set(public_functions()) - listed - {*REGISTRY})
+    assert not missing, f"add rows to rustorch_conformance.compositions for {', '.join(missing)}"
     assert len(rows) == len(set(rows))
     assert not {*rows, *WITHOUT_GRADIENT} & {*REGISTRY}
     assert sorted({*rows, *WITHOUT_GRADIENT} - set(public_functions())) == []
