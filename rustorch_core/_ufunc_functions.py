@@ -187,7 +187,7 @@ def angle(x: Tensor, /, deg: bool = False) -> Tensor:
         deg: whether to give degrees; else radians.
     """
     check_tensor("angle", x)
-    radians = atan2(imag(x), real(x)) if _is_complex(x) else atan2(x * 0, x)
+    radians = atan2(imag(x), real(x)) if _is_complex(x) else atan2(zeros_like(x), x)
     return rad2deg(radians) if flag("angle", "deg", deg) else radians
 
 

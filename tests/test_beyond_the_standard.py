@@ -326,6 +326,99 @@ def test_pad_with_values():
         rt.pad(tensor(EMPTY), 1, "edge")
 
 
+@pytest.mark.parametrize("widths", [2, (1, 3), ((0, 2), (3, 0))])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "linear_ramp"},
+        {"mode": "linear_ramp", "end_values": ((3, -2), (0, 7))},
+        {"mode": "mean"},
+        {"mode": "mean", "stat_length": 2},
+        {"mode": "median", "stat_length": ((1, 2), (3, 2))},
+        {"mode": "maximum"},
+        {"mode": "minimum", "stat_length": 9},
+    ],
+    ids=lambda how: " ".join(map(str, how.values())),
+)
+def test_pad_with_what_is_there(widths, how):
+    agrees("pad", MATRIX, widths, **how)
+    agrees("pad", WHOLE**2, widths, **how)
+    has_gradient(lambda x: rt.pad(x * x, widths, **how), MATRIX)
+
+
+def test_pad_with_a_statistic_of_nothing():
+    with pytest.raises(errors.ArgumentError, match="pad: a mean of no element met"):
+        rt.pad(rt.zeros(0), 1, "mean")
+
+
+@pytest.mark.parametrize("k", [-4, -1, 0, 1, 3])
+def test_diagonals(k):
+    for x in (VECTOR, np.array([1.0, np.nan]), MATRIX, MATRIX.T, WHOLE):
+        agrees("diag", x, k)
+    has_gradient(lambda x: rt.diag(x * x, k), VECTOR)
+    with pytest.raises(errors.ShapeError, match="diag: expected a matrix or a vector"):
+        rt.diag(rt.ones((1, 1, 1)))
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("m", "n"), [(5, 3), (3, 5), (4, 4), (6, 2), (1, 4), (4, 1)])
+def test_convolutions(mode, m, n):
+    x, y = GENERATOR.standard_normal(m), GENERATOR.standard_normal(n)
+    agrees("convolve", x, y, mode)
+    has_gradient(lambda x, y: rt.convolve(x, y, mode), x, y)
+
+
+def test_convolutions_refuse():
+    with pytest.raises(errors.ShapeError, match=r"convolve: expected two vectors with elements, met shapes \(0,\)"):
+        rt.convolve(rt.zeros(0), rt.ones(2))
+    with pytest.raises(errors.ArgumentError, match="full, same, valid"):
+        rt.convolve(rt.ones(2), rt.ones(2), "half")
+
+
+def test_spaced_by_factors():
+    for arguments in ((0, 2, 5), (-1, 1, 4)):
+        same(rt.logspace(*arguments, dtype="float64"), np.logspace(*arguments))
+    same(rt.logspace(0, 3, 4, base=2.0, endpoint=False, dtype="float64"), np.logspace(0, 3, 4, False, 2.0))
+    for arguments in ((1, 1000, 4), (-2, -32, 5), (8, 0.5, 3)):
+        same(rt.geomspace(*arguments, dtype="float64"), np.geomspace(*arguments))
+    with pytest.raises(errors.ArgumentError, match="geomspace: expected two ends of one sign, met -1 and 2"):
+        rt.geomspace(-1, 2)
+
+
+def test_other_views_of_the_elements():
+    x = rt.arange(6)
+    assert x.view(2, 3).shape == x.view((3, 2)).T.shape == (2, 3)
+    x.view(2, 3)[0, 0] = 9
+    assert x.tolist()[0] == 9
+    with pytest.raises(errors.ArgumentError):
+        rt.ones((2, 3)).T.view(6)
+    same(rt.asarray(COMPLEX).view("float64"), COMPLEX.view("float64"))
+    same(rt.asarray(MATRIX).view(complex), np.ascontiguousarray(MATRIX).view(complex))
+    has_gradient(lambda x: rt.asarray(x).view(complex) ** 2, MATRIX)
+    with pytest.raises(errors.ArgumentError, match=r"view: float64 of shape .* as int64 met; use astype"):
+        rt.asarray(MATRIX).view("int64")
+
+
+@pytest.mark.parametrize("decimals", [-1, 0, 1, 3])
+def test_rounding_to_places(decimals):
+    agrees("round", X * 10, decimals)
+    agrees("round", WHOLE * 7, decimals)
+
+
+def test_parts_and_angles():
+    for x in (COMPLEX, MATRIX):
+        agrees("angle", x)
+        agrees("angle", x, deg=True)
+        agrees("iscomplex", x)
+        agrees("isreal", x)
+    has_gradient(lambda x: rt.angle(x + 1j * x * x), MATRIX)
+
+
+def test_looking_for_what_is_in_a_list():
+    assert rt.isin(rt.asarray([1, 2, 3]), [3, 1]).tolist() == [True, False, True]
+    assert rt.where(rt.asarray([False, True, True]))[0].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(("window", "axis"), [((1, 2, 3), None), (2, 1), ((2, 2), (2, 2)), ((2, 1), (0, -1)), (4, 2)])
 def test_sliding_windows(window, axis):
     same(
@@ -707,6 +800,77 @@ def test_special_functions(name):
     narrow = x.astype("float32")
     expected = getattr(special, name)(narrow.astype(float))
     assert relative(getattr(rt.special, name)(rt.asarray(narrow)), expected) < single
+
+
+PARAMETERS = np.array([1e-3, 0.5, 1.0, 3.0, 10.0, 100.0, 1e3])[:, None]
+EDGES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0, np.inf, np.nan])
+
+
+@pytest.mark.parametrize("name", ["gammainc", "gammaincc"])
+def test_incomplete_gamma_functions(name):
+    from scipy import special
+
+    a, x = np.broadcast_arrays(PARAMETERS, PARAMETERS * np.array([1e-3, 0.1, 0.5, 0.9, 1.0, 1.1, 1.5, 2.0, 20.0]))
+    assert relative(getattr(rt.special, name)(rt.asarray(a), rt.asarray(x)), getattr(special, name)(a, x)) < 1e-12
+    same(
+        getattr(rt.special, name)(*map(tensor, np.meshgrid(EDGES, EDGES))),
+        getattr(special, name)(*np.meshgrid(EDGES, EDGES)),
+    )
+
+
+@pytest.mark.parametrize("name", ["betainc", "betaincc"])
+def test_incomplete_beta_functions(name):
+    from scipy import special
+
+    ours, theirs = getattr(rt.special, name), getattr(special, name)
+    grid = np.broadcast_arrays(PARAMETERS[..., None], PARAMETERS, np.array([1e-6, 0.01, 0.3, 0.5, 0.7, 0.99]))
+    assert relative(ours(*map(rt.asarray, grid)), theirs(*grid)) < 2e-10
+    edges = np.meshgrid(EDGES, EDGES, [-0.5, 0.0, 0.3, 1.0, 2.0, np.nan])
+    same(ours(*map(tensor, edges)), theirs(*edges))
+    same(ours(2, rt.asarray(0.5, dtype="float64"), 0.25), theirs(2, 0.5, 0.25))
+
+
+def test_students_distribution():
+    from scipy import special
+
+    df = np.array([0.1, 1.0, 2.0, 10.0, 1e3, 1e5, 1e8, np.inf])[:, None]
+    df, t = np.broadcast_arrays(df, np.array([-50.0, -5.0, -1.0, -0.1, 0.0, 0.5, 3.0, 10.0]))
+    same(rt.special.stdtr(rt.asarray(df), rt.asarray(t)), special.stdtr(df, t), rtol=1e-11)
+    edges = np.meshgrid([-1.0, 0.0, 1.0, np.inf, np.nan], [-np.inf, -1.0, 1.0, np.inf, np.nan])
+    same(rt.special.stdtr(*map(tensor, edges)), special.stdtr(*edges))
+
+
+@pytest.mark.parametrize("name", ["i0", "i0e", "i1e"])
+def test_bessel_functions(name):
+    from scipy import special
+
+    x = np.array([-800, -50, -18.1, -17.9, -1, 0, 1e-9, 3, 17.99, 18.01, 100, 700, 720, np.nan])
+    same(getattr(rt.special, name)(rt.asarray(x)), getattr(special, name)(x), rtol=1e-13)
+
+
+def test_zeta():
+    from scipy import special
+
+    x = np.array([1, 1.01, 2, 7.5, 50, 150, 0.5, 0, -0.5, -1, -2, -3, -20.3, np.inf])
+    same(rt.special.zeta(rt.asarray(x)), special.zeta(x), rtol=1e-12)
+    x, q = np.meshgrid([1.0, 1.01, 2.0, 20.0, 150.0, 0.5, -1.0], [0.1, 1.0, 10.0, 1e4, np.inf, 0.0])
+    same(rt.special.zeta(rt.asarray(x), rt.asarray(q)), special.zeta(x, q), rtol=1e-12)
+
+
+def test_several_derivatives_of_digamma_at_once():
+    from scipy import special
+
+    n, x = np.array([0, 1, 2, 5, 0]), np.array([0.5, 1.0, -2.5, 3.0, -0.3])
+    expected = [special.polygamma(int(order), place) for order, place in zip(n, x, strict=True)]
+    expected[2] = rt.special.polygamma(2, rt.asarray([-2.5], dtype="float64")).tolist()[0]  # SciPy has NaN
+    same(rt.special.polygamma(rt.asarray(n), rt.asarray(x)), np.array(expected))
+
+
+def test_binomial_coefficients_of_whole_numbers_are_whole():
+    n, k = np.meshgrid(np.arange(40), np.arange(42))
+    found = rt.special.binom(rt.asarray(n, dtype="float64"), rt.asarray(k, dtype="float64"))
+    assert found.tolist() == np.vectorize(math.comb)(n, k).tolist()
+    assert rt.special.binom(rt.asarray([5.0, 5.0]), rt.asarray([-1.0, 6.0])).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
