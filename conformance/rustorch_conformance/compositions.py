@@ -130,7 +130,6 @@ COMPOSITIONS: list[Composition] = [
     _row("ravel", _ANY, (_MATRIX,)),
     _row("repeat", _ANY, *_called("repeat", (3, 4), extras=[(2,)]), *_called("repeat", (3,), extras=[([0, 2, 1],)])),
     _row("rot90", _ANY, *_called("rot90", (3, 4), extras=[(1,), (2,), (3,), (0,)])),
-    _row("sort", _REAL, (_MATRIX,), (_MATRIX, {"axis": 0})),
     _row("split", _ANY, *_called("split", (4, 3), extras=[(2,), ([1, 3],)])),
     _row("swapaxes", _ANY, *_called("swapaxes", (2, 3, 4), extras=[(0, -1)])),
     _row("take", _ANY, _only(lambda x: rustorch.take(x, _places(x, 0, 2, 2), axis=1), (3, 4))),
