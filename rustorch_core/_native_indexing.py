@@ -31,8 +31,9 @@ def get(xp: Any, array: Any, key: Key) -> Any:
     index_get = getattr(xp, "index_get", None)
     if index_get is not None:
         return index_get(array, key)
-    parts = _for_each_axis(xp, array.shape, key)
-    return array[parts] if is_basic(parts) else _picked(xp, array, parts, _stand_apart(key))
+    if is_basic(key):
+        return array[_basic(xp, array.shape, key)]
+    return _picked(xp, array, _for_each_axis(xp, array.shape, key), _stand_apart(key))
 
 
 def copied(xp: Any, array: Any, key: Key) -> Any:
@@ -46,7 +47,7 @@ def write(xp: Any, array: Any, key: Key, value: Any) -> None:
     if hasattr(xp, "index_set"):
         xp.index_set(array, key, value)
     elif is_basic(key) and None not in key:
-        array[_for_each_axis(xp, array.shape, key)] = value
+        array[_basic(xp, array.shape, key)] = value
     else:
         array[...] = written(xp, array, key, value)
 
@@ -150,6 +151,12 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
         parts.append(part)
     # Integers alone may pick an element, as they do in NumPy; with an ellipsis they give a view.
     return (*parts, Ellipsis) if all(type(part) is int for part in parts) and Ellipsis in key else tuple(parts)
+
+
+def _basic(xp: Any, shape: Shape, key: Key) -> Key:
+    """A basic key with slices for `...`, which still stands at the end: with it, even one element is a view."""
+    parts = _for_each_axis(xp, shape, key)
+    return (*parts, ...) if ... in key else parts
 
 
 def _is_mask(xp: Any, part: Any) -> bool:
