@@ -36,7 +36,7 @@ def integer(name: str, argument: str, value: Any) -> int:
         OperandError: for anything else.
     """
     try:
-        return operator.index(value)
+        return int(operator.index(value))  # True is 1
     except TypeError:
         raise OperandError(f"{name}: {argument} is an integer, met {value!r}") from None
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 
 from rustorch_core import _data_types, _devices, _exchange, _graph
-from rustorch_core._arguments import flag, number, one_of
+from rustorch_core._arguments import flag, integer, number, one_of
 from rustorch_core._axes import as_shape
 from rustorch_core._data_types import as_dtype
 from rustorch_core._define import Prepared, beside, op, promoted, public_names
@@ -463,13 +463,13 @@ def meshgrid(*arrays: Tensor, indexing: str = "xy") -> tuple[Tensor, ...]:
 @op("tril", "all", lambda g, k: tril(g, k=k), selects=True)
 def tril(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the lower triangle of each matrix, zeros above diagonal `k` (Array API: tril)."""
-    return _matrix("tril", x), {"k": k}
+    return _matrix("tril", x), {"k": integer("tril", "k", k)}
 
 
 @op("triu", "all", lambda g, k: triu(g, k=k), selects=True)
 def triu(x: Tensor, /, *, k: int = 0) -> Prepared:
     """Keep the upper triangle of each matrix, zeros below diagonal `k` (Array API: triu)."""
-    return _matrix("triu", x), {"k": k}
+    return _matrix("triu", x), {"k": integer("triu", "k", k)}
 
 
 def _matrix(name: str, x: Tensor) -> tuple[Tensor]:
