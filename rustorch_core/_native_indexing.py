@@ -149,8 +149,7 @@ def _for_each_axis(xp: Any, shape: Shape, key: Key) -> Key:
         ):
             raise IndexError(f"a boolean index of shape {part.shape} cannot choose among axes of shape {axes}")
         parts.append(part)
-    # Integers alone may pick an element, as they do in NumPy; with an ellipsis they give a view.
-    return (*parts, Ellipsis) if all(type(part) is int for part in parts) and Ellipsis in key else tuple(parts)
+    return tuple(parts)
 
 
 def _basic(xp: Any, shape: Shape, key: Key) -> Key:
