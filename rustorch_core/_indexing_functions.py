@@ -55,7 +55,7 @@ def _plain_key(parts: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...
             left_out = 0
         elif part is not None:
             return None
-    return (*parts, Ellipsis) if (left_out > 0 or not parts) and Ellipsis not in parts else parts
+    return (*parts, Ellipsis) if left_out > 0 and Ellipsis not in parts else parts
 
 
 _ENDS = (int, type(None))

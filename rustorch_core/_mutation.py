@@ -207,6 +207,8 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
     if value._key is not x._key:
         same_device("setitem", x, value)
         value = _fitting("setitem", x, value)
+    if value._array.shape and len(native) == len(x._array.shape) and all(type(part) is int for part in native):
+        raise ShapeError(f"setitem: a value of shape {value.shape} does not fit into one element; take its item()")
     _write("setitem", x, value, native)
 
 

@@ -218,6 +218,9 @@ def test_a_tensor_without_axes_is_written() -> None:
     x[()] = x * g
     x.backward()
     assert (x.item(), g.grad.item()) == (9, 3)
+    element = x.detach()[()]
+    element += 1.0
+    assert (x.item(), element.item()) == (9, 10)
 
 
 # What is refused
