@@ -13,7 +13,7 @@ from typing import Any
 
 from rustorch_core import _dispatch, _graph, _linear_algebra_functions, _memory, _native_indexing
 from rustorch_core._creation_functions import arange, asarray, zeros
-from rustorch_core._data_types import CATEGORIES, KINDS, DType
+from rustorch_core._data_types import CATEGORIES, KINDS, DType, bool_
 from rustorch_core._define import COMPARISONS, Prepared, attach, beside, cast, op
 from rustorch_core._elementwise_functions import where
 from rustorch_core._indexing_functions import _get, _kept_key, _native_key
@@ -207,9 +207,17 @@ def _setitem(x: Tensor, key: Any, value: Any) -> None:
     if value._key is not x._key:
         same_device("setitem", x, value)
         value = _fitting("setitem", x, value)
-    if value._array.shape and len(native) == len(x._array.shape) and all(type(part) is int for part in native):
+    if value._array.shape and _is_element(native, x):
         raise ShapeError(f"setitem: a value of shape {value.shape} does not fit into one element; take its item()")
     _write("setitem", x, value, native)
+
+
+def _is_element(key: tuple[Any, ...], x: Tensor) -> bool:
+    """Whether a key is made of nothing but integers, one for each axis; those may be arrays without axes."""
+    boolean = x._key.device.key(bool_).native_dtype
+    return len(key) == x.ndim and all(
+        type(part) is int or (getattr(part, "shape", None) == () and part.dtype != boolean) for part in key
+    )
 
 
 def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:

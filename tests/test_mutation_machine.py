@@ -849,6 +849,6 @@ class Gradients(Recorder):
 
 
 TestValues = Values.TestCase
-TestValues.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestValues.settings = settings(max_examples=100, stateful_step_count=30, deadline=None, derandomize=True)
 TestGradients = Gradients.TestCase
-TestGradients.settings = settings(max_examples=200, stateful_step_count=20, deadline=None)
+TestGradients.settings = settings(max_examples=100, stateful_step_count=20, deadline=None, derandomize=True)
