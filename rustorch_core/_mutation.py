@@ -261,7 +261,7 @@ def _in_place(name: str, native_dtypes: frozenset[DType]) -> Callable[[Tensor, A
 
     def assign(x: Tensor, other: Any) -> Any:
         key = x._key
-        is_tensor = type(other) is Tensor and other._key is key and (other is x or other._place is None)
+        is_tensor = type(other) is Tensor and other._key is key and not _overlap(x, other)
         if (
             (is_tensor or type(other) in key.scalars)
             and key.dtype in native_dtypes
@@ -279,6 +279,13 @@ def _in_place(name: str, native_dtypes: frozenset[DType]) -> Callable[[Tensor, A
         return value if value is NotImplemented else overwrite(x, value)
 
     return assign
+
+
+def _overlap(x: Tensor, other: Tensor) -> bool:
+    """Whether two tensors may see the same memory in different places."""
+    if x._place is None or other._place is None:
+        return False
+    return x is not other and x._place[0].buffer is other._place[0].buffer
 
 
 for stated in list(REGISTRY.values()):

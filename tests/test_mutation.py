@@ -2,6 +2,7 @@
 
 import copy
 import operator
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -658,3 +659,36 @@ def test_writes_under_no_grad_are_not_recorded() -> None:
     y.sum().backward()
     assert y.tolist() == [5, 6]
     assert x.grad.tolist() == [3, 3]
+
+
+# What is copied
+
+
+@pytest.mark.needs("host memory")
+@pytest.mark.parametrize(
+    ("write", "is_copied"),
+    [
+        (lambda x, y: x.__iadd__(y), False),
+        (lambda x, y: x.__imul__(2.0), False),
+        (lambda x, y: x.__isub__(y[::-1]), False),
+        (lambda x, y: x[1:].__itruediv__(y[:-1]), False),
+        (lambda x, y: x.__setitem__(slice(1, None), y[1:]), False),
+        (lambda x, y: x.__setitem__(3, 1.0), False),
+        (lambda x, y: x.copy_(y), False),
+        (lambda x, y: x[1:].__iadd__(x[:-1]), True),
+    ],
+)
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_a_write_copies_only_what_it_must(write, is_copied: bool, is_saved: bool) -> None:  # type: ignore[no-untyped-def]
+    x, y = rt.ones(100_000), rt.ones(100_000) * 2
+    graph = x * rt.ones(100_000).requires_grad_() if is_saved else None
+    write(x, y)
+    graph = x * rt.ones(100_000).requires_grad_() if is_saved else None
+    tracemalloc.start()
+    try:
+        write(x, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (peak >= x.nbytes / 2) == (is_copied or is_saved)
+    assert (graph is None) == (not is_saved)

@@ -328,7 +328,6 @@ A.interp(x=[15.0])
 H.interpolate_na("x")
 A.polyfit("x", 1)
 A.groupby(GROUPS).first()
-np.spacing(A)
 """.strip().splitlines()
 
 
@@ -370,3 +369,9 @@ def test_backward_through_labels():
 @pytest.mark.parametrize("expression", COMPILED)
 def test_what_leaves_for_numpy_says_that_it_has_no_gradient(calls, expression):
     calls(ARRAYS, NAMES, hold, unpack).check_no_gradient(expression)
+
+
+@pytest.mark.parametrize("call", [np.spacing, np.add.reduce, lambda x: np.add(x, 1.0, out=np.zeros((4, 6)))])
+def test_functions_of_numpys_that_are_not_ours_are_refused(call):
+    with pytest.raises(TypeError, match="__array_ufunc__"):
+        call(hold("A", rt.asarray(ARRAYS["A"])).data)
