@@ -251,6 +251,13 @@ def public_names(module: dict[str, Any]) -> list[str]:
     return [name for name, value in module.items() if name[0] != "_" and _home(value) == module["__name__"]]
 
 
+def publish(module: dict[str, Any]) -> None:
+    """Let the functions of a public module name it as their home, where no other one is yet; `help` shows it."""
+    for name, value in module.items():
+        if name[0] != "_" and inspect.isfunction(value) and value.__module__.startswith(f"{PUBLIC}_core."):
+            value.__module__ = module["__name__"]
+
+
 def _home(value: Any) -> str | None:
     """The module that defines a function or class, or states its op."""
     stated = getattr(value, "op", None)
@@ -339,7 +346,7 @@ def op(
             inputs, attributes = prepare(x, *args, **kwargs)
             return _dispatch.call(stated, inputs, attributes)
 
-        function.__module__ = PUBLIC
+        function.__module__ = ".".join((PUBLIC, *name.split(".")[:-1]))
         function.op = stated  # type: ignore[attr-defined]
         stated.function = function
         if method:

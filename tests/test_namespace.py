@@ -1,5 +1,6 @@
 """The namespace: the standard's names and signatures, docstrings that help, and nothing astray."""
 
+import importlib
 import inspect
 import pydoc
 import re
@@ -118,11 +119,14 @@ def test_dir_of_a_submodule_names_what_is_ours(module) -> None:  # type: ignore[
     assert not {"annotations", "Any", "Callable"} & set(public)
 
 
-def test_public_functions_live_in_the_namespace() -> None:
-    for name in dir(rt):
-        value = getattr(rt, name)
-        if isinstance(value, types.FunctionType) and hasattr(value, "op"):
-            assert (value.__module__, value.__name__) == ("rustorch", name)
+@pytest.mark.parametrize("module", [rt, rt.linalg, rt.fft, rt.special, rt.random], ids=lambda module: module.__name__)
+def test_public_functions_live_where_users_find_them(module) -> None:  # type: ignore[no-untyped-def]
+    functions = {name: value for name, value in vars(module).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert len(functions) > 10
+    for name, value in functions.items():
+        assert getattr(importlib.import_module(value.__module__), value.__name__) is value, name
+        assert f"in module {value.__module__}" in pydoc.render_doc(value)
+        assert value.__module__ in ("rustorch", module.__name__, "rustorch.special")
 
 
 def test_constants_and_dtypes() -> None:
