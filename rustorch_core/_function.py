@@ -11,7 +11,7 @@ from typing import Any
 
 from rustorch_core import _anomaly
 from rustorch_core._graph import Node, set_recording
-from rustorch_core._memory import add_detached, is_shared, save
+from rustorch_core._memory import add_detached, follow, is_shared, path_in_family, save
 from rustorch_core._op import Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
 
@@ -116,5 +116,9 @@ class Kept:
         return restored(self._saved, self._node)
 
     def put_back(self, tensor: Tensor) -> None:
-        """Give a tensor these values again, whatever was written into its memory."""
-        tensor._array = self._saved.array
+        """Give a tensor these values again, whatever was written into its memory, and its views those of them."""
+        array = self._saved.array
+        if tensor._array is array:
+            return
+        for member in tensor._place[0].members() if tensor._place is not None else (tensor,):
+            member._array = follow(tensor._key.namespace, array, path_in_family(member._place))

@@ -483,6 +483,25 @@ def test_custom_gradients_and_writes():
     assert_close(h.detach(), tensor(0.3, 0.4))
 
 
+def test_views_that_a_custom_gradient_refers_to_are_as_they_were():
+    @rt.custom_gradient
+    def squares_of_first(x):
+        first, product = x[0], x * 2
+        twice = product[0]
+        return (first * first, product), lambda g: rt.stack([2 * g[0] * first + g[1][0] * twice / first, 2 * g[1][1]])
+
+    def program(call, x):
+        h = x * 1
+        square, product = call(h)
+        h *= 3.0
+        product *= h
+        return square * product.sum()
+
+    x = tensor(0.3, 0.4)
+    plainly = rt.value_and_grad(lambda x: program(lambda h: (h[0] * h[0], h * 2), x))
+    assert_close(rt.value_and_grad(lambda x: program(squares_of_first, x))(x), plainly(x))
+
+
 def test_custom_gradients_that_do_not_fit():
     w = tensor(2.0).requires_grad_()
     with pytest.raises(errors.GradientError, match=r"<lambda>: it uses 1 tensors.*no positional arguments"):
