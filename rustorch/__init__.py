@@ -29,7 +29,7 @@ from numpy import (
     uint64,
 )
 
-from rustorch_core import __version__, _define, _mutation, _plugins
+from rustorch_core import __version__, _call_path, _define, _mutation, _plugins
 from rustorch_core._anomaly import detect_anomaly
 from rustorch_core._arrangement_functions import *
 from rustorch_core._autograd import enable_grad, no_grad, stop_gradient

@@ -60,36 +60,62 @@ def walk(
         gradients[node] = gradients[node] + gradient if node in gradients else gradient
     order = in_order([node for node, _ in outputs], since)
     useful = None if wanted is None else _leading_to(wanted, order)
+    with _graph.set_recording(create_graph):
+        if _anomaly.active is not None:
+            pull_back = _anomaly.active.watching(_pull_back)
+            return own_send(order, gradients, wanted, useful, retain_graph, since, pull_back)
+        return send(order, gradients, wanted, useful, retain_graph, since, _pull_back)
+
+
+def send(
+    order: Sequence[Node],
+    gradients: dict[Node, Any],
+    wanted: frozenset[Node] | None,
+    useful: set[Node] | None,
+    retain_graph: bool,
+    since: int,
+    pull_back: Callable[[Node, Any, bool], Sequence[Any]],
+) -> dict[Node, Tensor]:
+    """Send gradients through nodes in their order.
+
+    Arguments:
+        order: the nodes, latest first.
+        gradients: those that enter, by the nodes where they do.
+        wanted: as in `walk`.
+        useful: the nodes that lead to a wanted one, or None for all.
+        retain_graph: as in `walk`.
+        since: as in `walk`.
+        pull_back: from a node, its gradient, and whether that is 0 where a selection left elements out, to one
+            gradient for each parent.
+    """
     results: dict[Node, Tensor] = {}
     selected: set[Node | None] = set()
-    pull_back = _pull_back if _anomaly.active is None else _anomaly.active.watching(_pull_back)
-    with _graph.set_recording(create_graph):
-        for node in order:
-            gradient_here = gradients.pop(node, None)
-            if gradient_here is None:
+    for node in order:
+        gradient_here = gradients.pop(node, None)
+        if gradient_here is None:
+            continue
+        if node.hooks:
+            gradient_here = _hooked(node, gradient_here)
+        if node in wanted if wanted is not None else node.receiver is not None:
+            results[node] = gradient_here
+        op, parents = node.op, node.parents
+        if op is None or node.order < since or (useful is not None and useful.isdisjoint(parents)):
+            continue
+        is_selected = node in selected and _hands_on_selection(op)
+        if is_selected or op.selects:
+            selected.update(parents)
+        for parent, incoming in zip(parents, pull_back(node, gradient_here, is_selected), strict=True):
+            if incoming is None or parent is None or (useful is not None and parent not in useful):
                 continue
-            if node.hooks:
-                gradient_here = _hooked(node, gradient_here)
-            if node in wanted if wanted is not None else node.receiver is not None:
-                results[node] = gradient_here
-            op, parents = node.op, node.parents
-            if op is None or node.order < since or (useful is not None and useful.isdisjoint(parents)):
-                continue
-            is_selected = node in selected and _hands_on_selection(op)
-            if is_selected or op.selects:
-                selected.update(parents)
-            for parent, incoming in zip(parents, pull_back(node, gradient_here, is_selected), strict=True):
-                if incoming is None or parent is None or (useful is not None and parent not in useful):
-                    continue
-                incoming = unbroadcast(incoming, parent)
-                known = gradients.get(parent)
-                gradients[parent] = incoming if known is None else known + incoming
-            if not retain_graph:
-                node.saved = None
+            incoming = unbroadcast(incoming, parent)
+            known = gradients.get(parent)
+            gradients[parent] = incoming if known is None else known + incoming
+        if not retain_graph:
+            node.saved = None
     return results
 
 
-def in_order(outputs: Sequence[Node], since: int = 0) -> list[Node]:
+def in_order(outputs: Sequence[Node], since: int) -> list[Node]:
     """Every node that the outputs came from, latest first, so that a node is met after all that used it."""
     found = set(outputs)
     stack = list(found)
@@ -208,6 +234,10 @@ def unbroadcast(g: Any, target: Node) -> Any:
     return cast(g, target.key.dtype)
 
 
+#: Core's own form, which can be watched; a plugin's compiled one may stand in for `send`.
+own_send = send
+
+
 class RemovableHandle:
     """What `register_hook` returns: `remove()` takes the hook away, and so does the end of a `with` block."""
 
@@ -290,7 +320,7 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None) -> Tensor:
             )
         return _ones_like(output)
     if not isinstance(gradient, Tensor):
-        gradient = beside(name, output, gradient)
+        gradient = beside(name, output, gradient).clone()
     if gradient.shape != output.shape:
         raise ShapeError(f"{name}: the gradient has shape {gradient.shape}, the tensor {output.shape}; they must agree")
     return cast(gradient, output.dtype)

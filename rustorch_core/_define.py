@@ -8,14 +8,12 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import warnings
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, ParamSpec
 
 import numpy
 
-from rustorch_core import _data_types, _dispatch, _graph, _memory, _plugins
+from rustorch_core import _data_types, _dispatch
 from rustorch_core._devices import DispatchKey
 from rustorch_core._op import Op, Rule
 from rustorch_core._tensor import Tensor, same_device, wrap
@@ -28,7 +26,8 @@ Prepared = tuple[tuple[Any, ...], dict[str, Any]]
 
 #: Where users find what is stated here.
 PUBLIC = "rustorch"
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {}
+#: How tensors take each operator, by the special method's name without `__`.
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
@@ -124,8 +123,7 @@ def binary(
     _publish(op, function, _BINARY_TEXT, source)
     if operator is not None:
         setattr(Tensor, f"__{operator}__", operate)
-        _OPERATORS[operator] = operate
-        op.when_bound = functools.partial(_compile_shortcut, op, operate)
+        OPERATORS[operator] = operate
         if operator not in COMPARISONS:
             setattr(Tensor, f"__r{operator}__", lambda x, other: on_the_road(other, x))
     return function
@@ -198,48 +196,6 @@ def attach(name: str, function: Callable[..., Any]) -> None:
         setattr(Tensor, name, function)
 
 
-def _run(function: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
-    """A frame of ours around a native function that C calls, so that this package's warnings filter holds for it."""
-    return function(first, second)
-
-
-#: What a plugin's compiled form of a shortcut is made with.
-CORE = SimpleNamespace(
-    dispatch=vars(_dispatch),
-    key=DispatchKey,
-    node=_graph.Node,
-    order=_graph.order,
-    recording=_graph._state,
-    run=_run,
-    save=_memory.save,
-    saved=_memory.Saved,
-    tensor=Tensor,
-)
-
-
-def _compile_shortcut(op: Op, operate: Callable[[Any, Any], Any]) -> None:
-    """Let a plugin's compiled form stand in for an operator's shortcut, where its result keeps the operands' dtype."""
-    kept = op.kept_tensors()
-    if op.operator is None or not op.keeps_dtype or kept is None:
-        return
-    for record, path in _plugins.facts("rustorch_call_paths"):
-        try:
-            compiled = _plugins.resolve(path.load)(op, operate, op.bound, kept, CORE)
-        except Exception as error:  # whatever a plugin's import raises, the operator goes on without it
-            record.fail(f"its call path cannot be loaded: {_plugins.describe(error)}", error)
-            warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=3)
-        else:
-            setattr(Tensor, f"__{op.operator}__", compiled)
-            return
-
-
-@_plugins.on_refresh
-def _take_shortcuts_back() -> None:
-    """After a change of plugins operators are Python's again, until they are next used."""
-    for operator, operate in _OPERATORS.items():
-        setattr(Tensor, f"__{operator}__", operate)
-
-
 def _caller() -> str:
     """The module that states an op."""
     name: str = sys._getframe(2).f_globals["__name__"]
@@ -307,10 +263,8 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
     if isinstance(other, (bool, int, float, complex)):
         dtype = _data_types.with_scalar(tensor._key.dtype, other)
         key = tensor._key if dtype is tensor._key.dtype else device.key(dtype)
-        try:
-            return wrap(key.namespace.asarray(other, dtype=key.native_dtype), device)
-        except (OverflowError, ValueError, TypeError) as error:
-            raise DTypeError(f"{name}: {other} does not fit into {dtype}; convert the tensor with astype") from error
+        known: Tensor | None = key.numbers.get((type(other), other))
+        return _number(name, other, key) if known is None else known
     if not hasattr(other, "__array_interface__"):
         raise OperandError(
             f"{name}: {type(other).__name__} cannot stand beside a tensor; make one with rustorch.asarray"
@@ -323,6 +277,23 @@ def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
 
     # What the graph saves of an operand must not change with the array.
     return asarray(other, device=device, copy=True if tensor._node is not None else None)
+
+
+#: How many numbers are remembered for a device and dtype.
+_MOST_NUMBERS = 256
+
+
+def _number(name: str, number: complex, key: DispatchKey) -> Tensor:
+    """A tensor of a Python number, remembered for the next time."""
+    try:
+        made = wrap(key.namespace.asarray(number, dtype=key.native_dtype), key.device)
+    except (OverflowError, ValueError, TypeError) as error:
+        raise DTypeError(f"{name}: {number} does not fit into {key.dtype}; convert the tensor with astype") from error
+    if number or type(number) is int:  # 0.0 and -0.0 are one key, and two numbers
+        if len(key.numbers) >= _MOST_NUMBERS:
+            key.numbers.clear()
+        key.numbers[type(number), number] = made
+    return made
 
 
 def op(

@@ -17,7 +17,7 @@ from rustorch_core.plugin import Backend, DeviceSpec
 class DispatchKey:
     """A device and a dtype: the pair that decides which code an op runs. One object each, compared by identity."""
 
-    __slots__ = ("array_type", "device", "dtype", "is_floating", "namespace", "native_dtype", "scalars")
+    __slots__ = ("array_type", "device", "dtype", "is_floating", "namespace", "native_dtype", "numbers", "scalars")
 
     def __init__(self, device: Device, dtype: DType, native_dtype: Any) -> None:
         self.device = device
@@ -26,6 +26,8 @@ class DispatchKey:
         self.namespace = device.namespace
         self.array_type = device.array_type
         self.is_floating = is_floating(dtype)
+        #: Tensors of the Python numbers that such arrays last met, by type and value.
+        self.numbers: dict[tuple[type, complex], Any] = {}
         #: Python numbers that stand beside such an array without changing its dtype.
         self.scalars = frozenset(
             kind for kind in (int, float, complex) if dtype.kind != "V" and with_scalar(dtype, kind(0)) is dtype

@@ -88,26 +88,39 @@ def call(op: Op, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> Any:
         result = function(*arrays, **attributes)
     except Exception as error:
         raise explained(op, inputs, error) from error
-    output: Any
-    if type(result) is key.array_type:
-        output = Tensor()
-        output._array = result
-        output._key = key.device.keys[result.dtype]
-        output._node = output._place = output._saved = None
-    elif isinstance(result, (tuple, list)):
-        output = tuple([wrap(part, key.device) for part in result])
-    else:
-        output = wrap(result, key.device)
-    if op.is_view and (not op.may_copy or is_view(x, output, op, attributes)):
-        # A view that is taken while nothing is recorded takes no part in what is recorded later.
-        add = add_view if _graph._state.on else add_detached
-        add(x, output, op, attributes)
+    output = outputs(result, key)
+    if op.is_view:
+        note_view(op, x, attributes, output)
     if tracked:
         _graph.record(op, inputs, attributes, output)
     if tokens is not None:
         for (_, after), token in zip(watching or (), tokens, strict=True):
             after(op, inputs, attributes, output, token)
     return output
+
+
+def outputs(result: Any, key: DispatchKey) -> Any:
+    """What a native function returned for arrays of a key, as tensors."""
+    if type(result) is key.array_type:
+        output = Tensor()
+        output._array = result
+        output._key = key.device.keys[result.dtype]
+        output._node = output._place = output._saved = None
+        return output
+    if isinstance(result, (tuple, list)):
+        return tuple([wrap(part, key.device) for part in result])
+    return wrap(result, key.device)
+
+
+def note_view(op: Op, x: Tensor, attributes: Mapping[str, Any], output: Tensor) -> None:
+    """Note what shares the memory of `x`; a view that is taken while nothing is recorded takes no part in what is."""
+    if not op.may_copy or is_view(x, output, op, attributes):
+        (add_view if _graph._state.on else add_detached)(x, output, op, attributes)
+
+
+def explain(op: Op, inputs: tuple[Any, ...], error: Exception) -> None:
+    """Raise the named error for what a native function raised."""
+    raise explained(op, inputs, error) from error
 
 
 @_plugins.on_refresh

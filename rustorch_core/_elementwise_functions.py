@@ -232,7 +232,7 @@ pow = binary(
     "pow",
     "numeric",
     (
-        lambda g, x1, x2: g * where(x2 == 0, 0, x2 * x1 ** where(x2 == 0, 1, x2 - 1)),
+        lambda g, x1, x2: g * (x2 * x1 ** (x2 - abs(sign(x2)))),  # to the power of 0 it is 1 everywhere, so flat
         # At 0 flat, but for negative exponents, of which y is infinite.
         lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),

@@ -15,15 +15,44 @@ from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, OperandError, ShapeError
 
 
+# Products of matrices, also of transposed ones: each one's gradients are the others, and none needs a view.
+
+
 @op(
     "matmul",
     "numeric",
-    lambda g, x2: _matmul(g, matrix_transpose(x2)),
-    lambda g, x1: _matmul(matrix_transpose(x1), g),
+    lambda g, x2: _times_transposed(g, x2),
+    lambda g, x1: _transposed_times(x1, g),
     kind="matmul",
     method=False,
 )
 def _matmul(x1: Tensor, x2: Tensor, /) -> Prepared:
+    return (x1, x2), {}
+
+
+@op(
+    "times_transposed",
+    "numeric",
+    lambda g, x2: _matmul(g, x2),
+    lambda g, x1: _transposed_times(g, x1),
+    native=lambda xp, x1, x2: xp.matmul(x1, xp.matrix_transpose(x2)),
+    method=False,
+)
+def _times_transposed(x1: Tensor, x2: Tensor, /) -> Prepared:
+    """Multiply by a transposed matrix: x1 @ x2.mT, of tensors of one dtype, (..., M, K) and (..., N, K)."""
+    return (x1, x2), {}
+
+
+@op(
+    "transposed_times",
+    "numeric",
+    lambda g, x2: _times_transposed(x2, g),
+    lambda g, x1: _matmul(x1, g),
+    native=lambda xp, x1, x2: xp.matmul(xp.matrix_transpose(x1), x2),
+    method=False,
+)
+def _transposed_times(x1: Tensor, x2: Tensor, /) -> Prepared:
+    """Multiply a transposed matrix: x1.mT @ x2, of tensors of one dtype, (..., K, M) and (..., K, N)."""
     return (x1, x2), {}
 
 

@@ -31,8 +31,8 @@ from rustorch_core._elementwise_functions import (
     where,
 )
 from rustorch_core._indexing_functions import take_along_axis
-from rustorch_core._linear_algebra_functions import matmul
-from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, reshape, squeeze
+from rustorch_core._linear_algebra_functions import _times_transposed, _transposed_times, matmul
+from rustorch_core._manipulation_functions import expand_dims, reshape, squeeze
 from rustorch_core._statistical_functions import max, mean, min, sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
@@ -277,7 +277,7 @@ def layer_norm(
 @composition(
     "floating-point",
     lambda g, x2: matmul(g, x2),
-    lambda g, x1: matmul(matrix_transpose(_as_rows(g)), _as_rows(x1)),
+    lambda g, x1: _transposed_times(_as_rows(g), _as_rows(x1)),
     lambda g: g,
 )
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
@@ -293,7 +293,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, /) -> Tensor:
     """
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ShapeError(f"linear: input of shape {x.shape} does not fit a weight of shape {weight.shape} (out, in)")
-    product = matmul(x, matrix_transpose(weight))
+    product = _times_transposed(x, weight) if x.ndim > 1 else matmul(weight, x)
     return product if bias is None else product + bias
 
 

@@ -28,6 +28,8 @@ Restore = Callable[[Any, Node, int], Any]
 
 #: Every op by name, in the order of definition.
 REGISTRY: dict[str, Op] = {}
+#: Who is told when an op is bound to a device and dtype.
+when_bound: list[Callable[[Op], None]] = []
 
 
 class Op:
@@ -71,13 +73,13 @@ class Op:
         "native",
         "no_gradient",
         "operator",
+        "plan",
         "reference",
         "rules",
         "selects",
         "served",
         "summary",
         "takes_list",
-        "when_bound",
     )
 
     def __init__(
@@ -127,7 +129,8 @@ class Op:
         self.kind = kind
         self.home = home
         self.function: Callable[..., Any] | None = None
-        self.when_bound: Callable[[], None] | None = None
+        #: What a compiled call path knows of the op.
+        self.plan: object = None
         self._parameters = [None if rule is None else tuple(map(_parameter, _names(rule))) for rule in self.rules]
         self.served: dict[DispatchKey, str] = {}
         self.bound: dict[DispatchKey, Callable[..., Any]] = {}
@@ -139,8 +142,8 @@ class Op:
 
         if key not in self.bound:
             self.served[key], self.bound[key] = find(self, key)
-            if self.when_bound is not None:
-                self.when_bound()
+            for tell in when_bound:
+                tell(self)
         return self.bound[key]
 
     @property
@@ -171,15 +174,6 @@ class Op:
             else:
                 kept.append(tuple([keep(inputs, position, attributes, output) for keep, _ in parameters]))
         return tuple(kept)
-
-    def kept_tensors(self) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None] | None:
-        """What the rules for two inputs keep: 0 and 1 for these, 2 for the output; None if it is more than tensors."""
-        numbers = {"x1": 0, "x2": 1, "y": 2}
-        kept = [None if rule is None else _names(rule) for rule in (self.rule(0), self.rule(1))]
-        if not self.rules or any(name not in numbers for names in kept if names for name in names):
-            return None
-        first, second = (None if names is None else tuple(numbers[name] for name in names) for names in kept)
-        return first, second
 
     def pull_back(self, node: Node, position: int, g: Tensor) -> Tensor | None:
         """The gradient with respect to one input of a recorded call, by its rule."""
@@ -221,12 +215,13 @@ def _numbered(which: int) -> tuple[Keep, Restore]:
     )
 
 
-def _as_kept(value: Any, node: Node, position: int) -> Any:
+def as_kept(value: Any, node: Node, position: int) -> Any:
+    """What is kept is the argument."""
     return value
 
 
 #: What a rule's parameter of each name keeps, and how that becomes the argument.
-_VOCABULARY: dict[str, tuple[Keep, Restore]] = {
+VOCABULARY: dict[str, tuple[Keep, Restore]] = {
     "y": (
         lambda inputs, position, attributes, output: save(output),
         lambda saved, node, position: restored(saved, node),
@@ -246,13 +241,13 @@ _VOCABULARY: dict[str, tuple[Keep, Restore]] = {
         lambda inputs, position, attributes, output: [save(x) for x in inputs],
         lambda saved, node, position: [restored(x, parent) for x, parent in zip(saved, node.parents, strict=True)],
     ),
-    "x_shape": (lambda inputs, position, attributes, output: inputs[position].shape, _as_kept),
-    "shapes": (lambda inputs, position, attributes, output: [x.shape for x in inputs], _as_kept),
-    "x_dtype": (lambda inputs, position, attributes, output: inputs[position]._key.dtype, _as_kept),
+    "x_shape": (lambda inputs, position, attributes, output: inputs[position].shape, as_kept),
+    "shapes": (lambda inputs, position, attributes, output: [x.shape for x in inputs], as_kept),
+    "x_dtype": (lambda inputs, position, attributes, output: inputs[position]._key.dtype, as_kept),
     "position": (lambda inputs, position, attributes, output: None, lambda kept, node, position: position),
 }
 
 
 def _parameter(name: str) -> tuple[Keep, Restore]:
     """How a rule's parameter of this name is kept and restored; what the vocabulary lacks is an attribute."""
-    return _VOCABULARY.get(name, (lambda inputs, position, attributes, output: attributes[name], _as_kept))
+    return VOCABULARY.get(name, (lambda inputs, position, attributes, output: attributes[name], as_kept))

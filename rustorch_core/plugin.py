@@ -14,9 +14,9 @@ The module states `RUSTORCH_API = (1, 0)`, the version it was written for, and d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
@@ -182,17 +182,31 @@ class ProfilerSink:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
+class CompiledPath(Protocol):
+    """Compiled forms of core's hot path; each does what core's own does, or hands the call on to it."""
+
+    def operator(self, op: Any, operate: Callable[..., Any], /) -> Callable[..., Any]:
+        """What stands in for `operate` of `rustorch_core._define.binary`, for an op that keeps its operands' dtype."""
+
+    def call(self, op: Any, inputs: tuple[Any, ...], attributes: Mapping[str, Any], /) -> Any:
+        """`rustorch_core._dispatch.call`."""
+
+    def in_order(self, outputs: Sequence[Any], since: int, /) -> list[Any]:
+        """`rustorch_core._autograd.in_order`."""
+
+    def send(self, *arguments: Any) -> dict[Any, Any]:
+        """`rustorch_core._autograd.send`."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CallPath:
-    """A compiled form of the shortcut that binary operators take; core's own stays behind it for all other calls.
+    """A compiled form of the path that every call takes; core's own stays behind it for what it leaves.
 
-    `load` names a function `(op, operate, bound, kept, core)` that returns what stands in for `operate` in
-    `rustorch_core._define.binary`: `bound` finds the native function of a key, `kept` says what the rules keep of the
-    inputs 0 and 1 and the output 2, and `core` holds the classes and functions that a recorded call is made of. It fits
-    one version of core, and raises TypeError where it does not know core's classes.
+    `load` names a function of one argument, `rustorch_core._call_path.CORE`, that returns a `CompiledPath`. It fits one
+    version of core, and raises TypeError where it does not know core's classes.
     """
 
-    load: str | Callable[..., Callable[..., Any]]
+    load: str | Callable[[Any], CompiledPath]
 
     def __post_init__(self) -> None:
         _expect(self, "load", _is_target(self.load), _TARGET)

@@ -481,6 +481,12 @@ CASES: dict[str, list[Case]] = {
             ((3, 0), (0, 2)),
         )
     ],
+    "times_transposed": [
+        Case(shapes, reference=lambda x, y: x @ y.swapaxes(-1, -2)) for shapes in (((3, 4), (2, 4)), ((2, 3, 4), (2, 4)))
+    ],
+    "transposed_times": [
+        Case(shapes, reference=lambda x, y: x.swapaxes(-1, -2) @ y) for shapes in (((4, 3), (4, 2)), ((2, 4, 3), (4, 2)))
+    ],
     "matrix_transpose": [Case(((3, 4),)), Case(((2, 3, 4),))],
     "max": _reductions(),
     "mean": _reductions(),

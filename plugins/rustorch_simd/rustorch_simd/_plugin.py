@@ -51,5 +51,5 @@ def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
 
 @hookimpl
 def rustorch_call_paths(ctx: PluginContext) -> list[CallPath]:
-    """The compiled shortcut of `+`, `-` and `*`."""
-    return [CallPath(load="rustorch_simd._call_path:binary")]
+    """The compiled form of the path that every call takes."""
+    return [CallPath(load="rustorch_simd._call_path:Path")]
