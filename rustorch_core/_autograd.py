@@ -18,7 +18,7 @@ from rustorch_core._dispatch import check_tensor
 from rustorch_core._function import Cotangents, Function
 from rustorch_core._graph import Node
 from rustorch_core._memory import add_detached, is_shared
-from rustorch_core._op import Op, restored
+from rustorch_core._op import REGISTRY, Op, restored
 from rustorch_core._tensor import Tensor, tensor_like
 from rustorch_core.errors import GradientError, OperandError, ShapeError
 
@@ -144,13 +144,11 @@ def _hands_on_selection(op: Op) -> bool:
 
 def _without_lost(gradient: Tensor, g: Tensor) -> Tensor:
     """A gradient with 0 where an infinite slope made NaN of a `g` that is 0: what has no say has none at a pole."""
-    from rustorch_core._elementwise_functions import isnan, logical_and, where
-
-    is_nan = isnan(gradient)
+    is_nan = _stated("isnan")(gradient)
     # The host answers at once; a device is not made to wait for the answer.
     if g.device.shares_host_memory and not is_nan.any():
         return gradient
-    return where(logical_and(is_nan, g == 0), 0, gradient)
+    return _stated("where")(_stated("logical_and")(is_nan, g == 0), 0, gradient)  # type: ignore[no-any-return]
 
 
 def _hooked(node: Node, g: Tensor) -> Tensor:
@@ -216,21 +214,25 @@ def _through_composition(node: Node, g: Tensor) -> list[Tensor | None]:
     return [None if each is None else found.get(each) for each in asked]
 
 
+def _stated(name: str) -> Callable[..., Any]:
+    """The function of an op from a chapter that stands on this one."""
+    function = REGISTRY[name].function
+    assert function is not None
+    return function
+
+
 def unbroadcast(g: Any, target: Node) -> Any:
     """Sum a gradient over the axes along which its input was broadcast; keep the real part for a real input."""
     if isinstance(g, Cotangents) or (g._key is target.key and g._array.shape == target.shape):
         return g
-    from rustorch_core._elementwise_functions import real
-    from rustorch_core._manipulation_functions import reshape
-    from rustorch_core._statistical_functions import sum
-
-    if g.shape != target.shape:
-        extra = g.ndim - len(target.shape)
-        stretched = [extra + axis for axis, length in enumerate(target.shape) if length == 1 != g.shape[extra + axis]]
-        g = sum(g, axis=(*range(extra), *stretched), keepdims=True)
-        g = reshape(g, target.shape)
+    shape = g.shape
+    if shape != target.shape:
+        extra = len(shape) - len(target.shape)
+        stretched = [extra + axis for axis, length in enumerate(target.shape) if length == 1 != shape[extra + axis]]
+        g = _stated("sum")(g, axis=(*range(extra), *stretched), keepdims=bool(stretched))
+        g = _stated("reshape")(g, target.shape) if extra and stretched else g
     if g.dtype in CATEGORIES["complex floating-point"] and target.key.dtype in CATEGORIES["real floating-point"]:
-        g = real(g)
+        g = _stated("real")(g)
     return cast(g, target.key.dtype)
 
 
@@ -300,7 +302,8 @@ def backward(output: Tensor, gradient: Tensor | None, *, retain_graph: bool, cre
     for node, value in found.items():
         receiver = node.receiver() if node.receiver is not None else None
         if receiver is not None:
-            receiver.grad = _owned(value, taken) if receiver.grad is None else receiver.grad + value
+            known: Tensor | None = getattr(receiver, "_grad", None)
+            receiver._grad = _owned(value, taken) if known is None else known + value
 
 
 def _owned(gradient: Tensor, taken: set[int]) -> Tensor:
@@ -327,17 +330,14 @@ def _seed(name: str, output: Tensor, gradient: Tensor | None) -> Tensor:
 
 
 def _ones_like(x: Tensor) -> Tensor:
-    from rustorch_core._creation_functions import ones_like
-
-    return ones_like(x)
+    one = beside("backward", x, 1)
+    return (_stated("broadcast_to")(one, x.shape) if x.ndim else one).clone()  # type: ignore[no-any-return]
 
 
 def _alias(x: Tensor) -> Tensor:
     """The same values as a new point of departure, linked to whatever recorded them."""
     if x._node is not None:
-        from rustorch_core._elementwise_functions import positive
-
-        return positive(x)
+        return _stated("positive")(x)  # type: ignore[no-any-return]
     made = x.detach()
     made._node = Node(None, made.shape, made._key)  # without a receiver: its gradient is the caller's to collect
     return made

@@ -88,14 +88,20 @@ def _take_up() -> None:
         return
 
 
-@_plugins.on_refresh
-def _take_back() -> None:
-    """After a change of plugins all is core's again, until an op is next used."""
-    _State.path, _State.asked = None, False
+def put_back() -> None:
+    """Let all be core's own again."""
+    _State.path = None
     for module, name, own in _PLACES:
         setattr(module, name, own)
     for operator, operate in _define.OPERATORS.items():
         setattr(Tensor, f"__{operator}__", operate)
+
+
+@_plugins.on_refresh
+def _ask_again() -> None:
+    """After a change of plugins all is core's, until an op is next used."""
+    put_back()
+    _State.asked = False
 
 
 _op.when_bound.append(when_bound)

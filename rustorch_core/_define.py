@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 import numpy
@@ -259,10 +259,11 @@ def cast(x: Tensor, dtype: _data_types.DType) -> Tensor:
 
 def beside(name: str, tensor: Tensor, other: Any) -> Tensor:
     """A Python number, NumPy number or NumPy array as a tensor that can stand beside the given one."""
-    device = tensor._key.device
+    key = tensor._key
+    device = key.device
     if isinstance(other, (bool, int, float, complex)):
-        dtype = _data_types.with_scalar(tensor._key.dtype, other)
-        key = tensor._key if dtype is tensor._key.dtype else device.key(dtype)
+        if type(other) not in key.scalars:
+            key = device.key(_data_types.with_scalar(key.dtype, other))
         known: Tensor | None = key.numbers.get((type(other), other))
         return _number(name, other, key) if known is None else known
     if not hasattr(other, "__array_interface__"):
@@ -327,14 +328,19 @@ def op(
     return decorate
 
 
-def _together(name: str, inputs: list[Any], defaults: list[Any]) -> tuple[Tensor | None, ...]:
+def _together(name: str, inputs: Sequence[Any], defaults: Sequence[Any]) -> tuple[Tensor | None, ...]:
     """The inputs of a composition in the dtype they promote to; None stays where it is the default."""
+    key, is_alike = None, True
     for x, default in zip(inputs, defaults, strict=True):
-        if x is not None or default is not None:
+        if x is None and default is None:
+            continue
+        if type(x) is not Tensor:
             _dispatch.check_tensor(name, x)
-    present = [x for x in inputs if x is not None]
-    if all(x._key is present[0]._key for x in present):
+        key = key or x._key
+        is_alike = is_alike and x._key is key
+    if is_alike:
         return tuple(inputs)
+    present = [x for x in inputs if x is not None]
     same_device(name, *present)
     dtype = functools.reduce(_data_types.promote_types, [x.dtype for x in present])
     return tuple([None if x is None else cast(x, dtype) for x in inputs])
@@ -355,22 +361,25 @@ def composition(
         by_position = [p.name for p in parameters.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
         input_names = [p.name for p in parameters.values() if "Tensor" in str(p.annotation)]
         attribute_names = [each for each in names if each not in input_names]
+        is_plain = by_position == input_names == names
 
         def run(*inputs: Any, **attributes: Any) -> Any:
             values = {**dict(zip(input_names, inputs, strict=True)), **attributes}
             return compose(*[values.pop(each) for each in by_position], **values)
 
-        stated = Op(name, category, rules, compose=run, home=compose.__module__, **facts)
-
+        stated = Op(name, category, rules, compose=compose if is_plain else run, home=compose.__module__, **facts)
+        input_defaults = [defaults[each] for each in input_names]
         required = [each for each in names if defaults[each] is inspect.Parameter.empty]
 
         @functools.wraps(compose)
         def function(*args: Any, **kwargs: Any) -> Any:
+            if is_plain and len(args) == len(names) and not kwargs:
+                return _dispatch.call(stated, _together(name, args, input_defaults), {})
             values = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
             is_incomplete = any(values[each] is inspect.Parameter.empty for each in required)
             if len(args) > len(by_position) or len(values) > len(names) or is_incomplete:
                 compose(*args, **kwargs)  # Python's own message for arguments that do not fit
-            inputs = _together(name, [values[each] for each in input_names], [defaults[each] for each in input_names])
+            inputs = _together(name, [values[each] for each in input_names], input_defaults)
             return _dispatch.call(stated, inputs, {each: values[each] for each in attribute_names})
 
         function.__module__ = PUBLIC

@@ -104,7 +104,7 @@ def outputs(result: Any, key: DispatchKey) -> Any:
     if type(result) is key.array_type:
         output = Tensor()
         output._array = result
-        output._key = key.device.keys[result.dtype]
+        output._key = key.device.keys[output._array.dtype]
         output._node = output._place = output._saved = None
         return output
     if isinstance(result, (tuple, list)):
@@ -210,8 +210,12 @@ def _from_composition(op: Op, key: DispatchKey) -> list[tuple[str, Native]]:
     compose, device = op.compose, key.device
 
     def run(*arrays: Any, **attributes: Any) -> Any:
-        with _graph.set_recording(False):
+        state = _graph._state
+        before, state.on = state.on, False  # `set_recording`, written out
+        try:
             result = compose(*[None if array is None else wrap(array, device) for array in arrays], **attributes)
+        finally:
+            state.on = before
         return tuple(part._array for part in result) if isinstance(result, tuple) else result._array
 
     return [("composition", run)]

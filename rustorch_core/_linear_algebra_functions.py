@@ -9,11 +9,10 @@ from rustorch_core import _dispatch
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
 from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj
-from rustorch_core._manipulation_functions import expand_dims, matrix_transpose, permute_dims, reshape, squeeze
+from rustorch_core._manipulation_functions import expand_dims, permute_dims, reshape, squeeze
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, OperandError, ShapeError
-
 
 # Products of matrices, also of transposed ones: each one's gradients are the others, and none needs a view.
 

@@ -87,8 +87,9 @@ def broadcast_to(x: Tensor, /, shape: Any) -> Prepared:
         ShapeError: where the shape of `x` does not broadcast to it.
     """
     target = as_shape("broadcast_to", shape)
-    if len(target) < x.ndim or _axes.broadcast_shapes(x.shape, target) != target:
-        raise ShapeError(f"broadcast_to: shape {x.shape} does not broadcast to {target}")
+    shape = x.shape
+    if shape and (len(target) < len(shape) or _axes.broadcast_shapes(shape, target) != target):
+        raise ShapeError(f"broadcast_to: shape {shape} does not broadcast to {target}")
     return (x,), {"shape": target}
 
 

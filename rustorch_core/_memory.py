@@ -10,8 +10,8 @@ derived anew from what was written into, and on a device whose arrays cannot be 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy
 
@@ -29,27 +29,20 @@ Place = tuple["Family", "Place | None", "Op | None", Mapping[str, Any]]
 Path = tuple[tuple["Op", Mapping[str, Any]], ...]
 
 
-class _Living(Generic[T]):
+class _Living(list["weakref.ref[T]"]):
     """Weak references to those who live, swept of the others each time their number has doubled."""
 
-    __slots__ = ("limit", "references")
-
-    def __init__(self) -> None:
-        self.references: list[weakref.ref[T]] = []
-        self.limit = 8
+    __slots__ = ("_limit",)
 
     def add(self, reference: weakref.ref[T]) -> None:
-        references = self.references
-        references.append(reference)
-        if len(references) > self.limit:
-            references[:] = [each for each in references if each() is not None]
-            self.limit = 2 * len(references) + 8
+        self.append(reference)
+        if len(self) > 8 and len(self) > getattr(self, "_limit", 8):
+            self[:] = [each for each in self if each() is not None]
+            self._limit = 2 * len(self) + 8
 
-    def __bool__(self) -> bool:
-        return any(each() is not None for each in self.references)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter([thing for each in self.references if (thing := each()) is not None])
+    def now(self) -> list[T]:
+        """Those who live now."""
+        return [thing for each in self if (thing := each()) is not None]
 
 
 class Saved:
@@ -113,7 +106,7 @@ class Family:
 
     def members(self) -> list[Tensor]:
         """The base and the views that live, without those that have left."""
-        everybody = (self.base(), *self.views)
+        everybody = (self.base(), *self.views.now())
         return [each for each in everybody if each is not None and each._place is not None and each._place[0] is self]
 
 
@@ -205,8 +198,8 @@ def is_shared(tensor: Tensor) -> bool:
     if tensor._place is None:
         return False
     buffer = tensor._place[0].buffer
-    others = (each is not tensor for family in buffer.families for each in family.members())
-    return any(others) or bool(buffer.exports)
+    others = (each is not tensor for family in buffer.families.now() for each in family.members())
+    return any(others) or bool(buffer.exports.now())
 
 
 def save(tensor: Tensor) -> Saved:
@@ -219,7 +212,7 @@ def save(tensor: Tensor) -> Saved:
     saved = Saved(tensor._array, tensor._key)
     if tensor._place is not None:
         buffer = tensor._place[0].buffer
-        if buffer.exports:  # a stranger's write cannot be noticed
+        if buffer.exports and buffer.exports.now():  # a stranger's write cannot be noticed
             saved.array = _copy(saved)
             return saved
         buffer.saved.add(weakref.ref(saved))
@@ -231,7 +224,7 @@ def before_write(tensor: Tensor) -> None:
     """Give the graph its own copy of what it saved of this memory."""
     if tensor._place is not None:
         buffer = tensor._place[0].buffer
-        living = list(buffer.saved)
+        living = buffer.saved.now()
         buffer.saved = _Living()
     else:
         living = [] if tensor._saved is None or (saved := tensor._saved()) is None else [saved]

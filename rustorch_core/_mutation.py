@@ -172,7 +172,7 @@ def _set_array(x: Tensor, array: Any) -> None:
         return
     buffer, path, xp = x._place[0].buffer, _memory.path_from_root(x._place), x._key.namespace
     buffer.root = _written(xp, buffer.root, array, path, (Ellipsis,))
-    for family in buffer.families:
+    for family in buffer.families.now():
         family.array = _memory.follow(xp, buffer.root, family.origin)
         for member in family.members():
             member._array = _memory.follow(xp, family.array, _memory.path_in_family(member._place))

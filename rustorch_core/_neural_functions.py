@@ -109,7 +109,7 @@ def _sigmoid(x: Tensor) -> Tensor:
 relu = unary(
     "relu",
     "real-valued",
-    lambda g, y: where(y > 0, g, 0),
+    lambda g, y: _relu_gradient(g, y),
     "the larger of each element and 0",
     compose=lambda x: maximum(x, 0),
     reference=lambda x: numpy.maximum(x, 0),
@@ -138,6 +138,12 @@ softplus = unary(
     compose=lambda x: maximum(x, 0) + log1p(exp(-abs(x))),
     reference=lambda x: numpy.log1p(numpy.exp(x)),
 )
+
+
+@composition("real floating-point", lambda g, x2: _relu_gradient(g, x2), None)
+def _relu_gradient(g: Tensor, y: Tensor, /) -> Tensor:
+    """Choose `g` where `y`, the result of relu, is positive, and 0 elsewhere; both tensors of one shape and dtype."""
+    return where(y > 0, g, 0)
 
 
 @composition("real floating-point")
@@ -276,7 +282,7 @@ def layer_norm(
 
 @composition(
     "floating-point",
-    lambda g, x2: matmul(g, x2),
+    lambda g, x2: g @ x2,
     lambda g, x1: _transposed_times(_as_rows(g), _as_rows(x1)),
     lambda g: g,
 )

@@ -52,8 +52,9 @@ prod: Any = numpy.multiply.reduce
 
 def mean(x: Any, /, *, axis: Any, keepdims: bool) -> Any:
     """NumPy's own warns of empty input, and does not know that bfloat16 wants to be added in float32."""
-    total = sum(x, axis=axis, dtype=numpy.float32 if x.itemsize == 2 else x.dtype, keepdims=keepdims)
-    return (total / numpy.asarray(_count(x, axis), total.dtype)).astype(x.dtype, copy=False)
+    if x.itemsize == 2:
+        return mean(x.astype(numpy.float32), axis=axis, keepdims=keepdims).astype(x.dtype)
+    return numpy.divide(sum(x, axis=axis, keepdims=keepdims), _count(x, axis))
 
 
 def var(x: Any, /, *, axis: Any, correction: float, keepdims: bool) -> Any:
@@ -100,6 +101,15 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 
 def matrix_transpose(x: Any, /) -> Any:
     return x.swapaxes(-1, -2)
+
+
+def broadcast_to(x: Any, /, shape: Any) -> Any:
+    """NumPy's own takes four times as long for a number."""
+    if x.shape or x.dtype.kind == "V":
+        return numpy.broadcast_to(x, shape)
+    result = numpy.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    result.flags.writeable = False
+    return result
 
 
 # Special cases in which NumPy differs from the standard; the others pay for no more than a look at the values.

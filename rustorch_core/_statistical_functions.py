@@ -23,14 +23,12 @@ def _kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
 
 def _stretch(reduced: Tensor, x_shape: tuple[int, ...], axis: Axes) -> Tensor:
     """A reduction's result, repeated along the axes that it lost."""
-    return broadcast_to(reshape(reduced, _kept_shape(x_shape, axis)), x_shape)
+    kept = _kept_shape(x_shape, axis) if axis is not None else ()
+    return broadcast_to(reduced if reduced.shape == kept else reshape(reduced, kept), x_shape)
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
-    count = 1
-    for each in some_axes("reduction", axis, len(shape)):
-        count *= shape[each]
-    return count
+    return math.prod(shape if axis is None else [shape[each] for each in some_axes("reduction", axis, len(shape))])
 
 
 def _read(name: str, x: Tensor, axis: Axes, keepdims: bool, **others: Any) -> Prepared:
@@ -112,7 +110,7 @@ def _product_of_others(x: Tensor, axis: Axes) -> Tensor:
     return permute_dims(reshape(before * after, moved.shape), tuple(order.index(each) for each in range(x.ndim)))
 
 
-@op("mean", "floating-point", lambda g, x_shape, axis: _stretch(g, x_shape, axis) / _count(x_shape, axis))
+@op("mean", "floating-point", lambda g, x_shape, axis: _stretch(g / _count(x_shape, axis), x_shape, axis))
 def mean(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Prepared:
     """Average the elements along axes (Array API: mean); integers are averaged in the default floating-point dtype.
 

@@ -229,7 +229,7 @@ class HookSpecifications:
 
     @hookspec
     def rustorch_call_paths(self, ctx: PluginContext) -> Iterable[CallPath]:  # type: ignore[empty-body]
-        """Compiled forms of the operators' shortcut."""
+        """Compiled forms of the path that every call takes."""
 
     @hookspec
     def rustorch_profiler_sinks(self, ctx: PluginContext) -> Iterable[ProfilerSink]:  # type: ignore[empty-body]

@@ -482,10 +482,12 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "times_transposed": [
-        Case(shapes, reference=lambda x, y: x @ y.swapaxes(-1, -2)) for shapes in (((3, 4), (2, 4)), ((2, 3, 4), (2, 4)))
+        Case(shapes, reference=lambda x, y: x @ y.swapaxes(-1, -2))
+        for shapes in (((3, 4), (2, 4)), ((2, 3, 4), (2, 4)))
     ],
     "transposed_times": [
-        Case(shapes, reference=lambda x, y: x.swapaxes(-1, -2) @ y) for shapes in (((4, 3), (4, 2)), ((2, 4, 3), (4, 2)))
+        Case(shapes, reference=lambda x, y: x.swapaxes(-1, -2) @ y)
+        for shapes in (((4, 3), (4, 2)), ((2, 4, 3), (4, 2)))
     ],
     "matrix_transpose": [Case(((3, 4),)), Case(((2, 3, 4),))],
     "max": _reductions(),
@@ -523,6 +525,7 @@ CASES: dict[str, list[Case]] = {
         )
     ],
     "setitem": [Case(((3, 2), (2,)), call=_written, reference=_written_in_numpy)],
+    "relu_gradient": [Case(((3, 4), (3, 4)), reference=lambda g, y: numpy.where(y > 0, g, 0))],
     "silu_gradient": [Case(((3, 4), (3, 4)), reference=_slope(lambda x: x / (1 + numpy.exp(-x))))],
     "softmax": [
         Case(((3, 4),), reference=_softmax),

@@ -64,6 +64,13 @@ PEERS = {
     "exp": ("x", np.exp, lambda x: torch.exp(x), {}),
     "tanh": ("x", np.tanh, lambda x: torch.tanh(x), {}),
     "erf": ("x", erf, lambda x: torch.erf(x), {}),
+    "relu": ("x", lambda x: np.maximum(x, 0), lambda x: torch.relu(x), {}),
+    "relu_gradient": (
+        "gx",
+        lambda g, y: np.where(y > 0, g, 0),
+        lambda g, y: torch.ops.aten.threshold_backward(g, y, 0),
+        {},
+    ),
     "sigmoid": ("x", sigmoid, lambda x: torch.sigmoid(x), {}),
     "silu": ("x", lambda x: x * sigmoid(x), lambda x: functional.silu(x), {}),
     "silu_gradient": ("gx", silu_gradient, lambda g, x: torch.ops.aten.silu_backward(g, x), {}),

@@ -16,6 +16,8 @@ NAMES = (
     "layer_norm",
     "log_softmax",
     "log_softmax_gradient",
+    "relu",
+    "relu_gradient",
     "sigmoid",
     "silu",
     "silu_gradient",

@@ -146,6 +146,11 @@ static inline float op_erf(float x)
     return copysignf(-expm1_of(-(t + t * p)), x);
 }
 
+static inline float op_relu(float x)
+{
+    return x > 0.0f || x != x ? x : 0.0f;
+}
+
 static inline float op_sigmoid(float x)
 {
     Power power = power_of_e(-clamped_magnitude(x, 104.0f), 0.0f);

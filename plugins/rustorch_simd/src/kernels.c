@@ -28,12 +28,21 @@ MAP(erf)
 MAP(exp)
 MAP(gelu)
 MAP(gelu_tanh)
+MAP(relu)
 MAP(sigmoid)
 MAP(silu)
 MAP(tanh)
 MAP_GRADIENT(gelu)
 MAP_GRADIENT(gelu_tanh)
 MAP_GRADIENT(silu)
+
+static void kernel_relu_gradient(const Work *work)
+{
+    float *out = work->output;
+    const float *g = work->input[0], *y = work->input[1];
+    FOR_EACH(i, work->length)
+        out[i] = y[i] > 0.0f ? g[i] : 0.0f;
+}
 
 /* `total` += the sum of `term` over i < length: float within a block, which vectorises, double over the blocks. */
 #define ADD_UP(total, length, term)                                                                                \

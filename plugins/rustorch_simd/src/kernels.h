@@ -14,6 +14,8 @@
     KERNEL(layer_norm)                                                                                             \
     KERNEL(log_softmax)                                                                                            \
     KERNEL(log_softmax_gradient)                                                                                   \
+    KERNEL(relu)                                                                                                   \
+    KERNEL(relu_gradient)                                                                                          \
     KERNEL(sigmoid)                                                                                                \
     KERNEL(silu)                                                                                                   \
     KERNEL(silu_gradient)                                                                                          \

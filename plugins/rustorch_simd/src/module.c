@@ -164,6 +164,9 @@ static PyObject *call(const Function *function, PyObject *const *arguments, Py_s
     FUNCTION(log_softmax, 1, AXIS, log_softmax, log_softmax, "(x, /, *, axis=-1)", "The logarithm of softmax.")    \
     FUNCTION(log_softmax_gradient, 2, AXIS, log_softmax_gradient, log_softmax_gradient, "(g, y, /, *, axis=-1)",   \
              "The gradient of log_softmax, given its result y.")                                                   \
+    FUNCTION(relu, 1, NO_ATTRIBUTE, relu, relu, "(x, /)", "The larger of x and 0.")                                \
+    FUNCTION(relu_gradient, 2, NO_ATTRIBUTE, relu_gradient, relu_gradient, "(g, y, /)",                            \
+             "g where y, the result of relu, is positive.")                                                        \
     FUNCTION(sigmoid, 1, NO_ATTRIBUTE, sigmoid, sigmoid, "(x, /)", "1 / (1 + exp(-x)).")                           \
     FUNCTION(silu, 1, NO_ATTRIBUTE, silu, silu, "(x, /)", "x * sigmoid(x).")                                       \
     FUNCTION(silu_gradient, 2, NO_ATTRIBUTE, silu_gradient, silu_gradient, "(g, x, /)",                            \

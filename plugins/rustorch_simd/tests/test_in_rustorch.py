@@ -1,5 +1,6 @@
-"""The plugin inside RusTorch: its kernels serve the cpu device, and its compiled operators do what core's own do."""
+"""The plugin inside RusTorch: its kernels serve the cpu device, and its compiled path does what core's own does."""
 
+import contextlib
 import gc
 import os
 import subprocess
@@ -13,7 +14,11 @@ from rustorch_simd import _call_path
 from rustorch_simd._plugin import NAMES
 
 import rustorch as rt
+from rustorch_core import _call_path as _core_path
 from rustorch_core import _dispatch, _plugins
+from rustorch_core._call_path import CORE
+from rustorch_core._define import OPERATORS
+from rustorch_core._function import Function
 from rustorch_core._op import REGISTRY
 
 pytestmark = pytest.mark.needs("cpu")
@@ -61,12 +66,10 @@ def add(request):
 
 def operator_in(name, form):
     """An operator as core has it, or compiled."""
-    from rustorch_core._define import _OPERATORS, CORE
-
     op = REGISTRY[name]
-    own = _OPERATORS[op.operator]
+    own = OPERATORS[op.operator]
     own(rt.ones(1), rt.ones(1))
-    return own if form == "python" else _call_path.binary(op, own, op.bound, op.kept_tensors(), CORE)
+    return own if form == "python" else _call_path.Path(CORE).operator(op, own)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "bfloat16", "float32", "float64", "complex64"])
@@ -127,18 +130,120 @@ def test_nothing_leaks(add):
         gc.enable()
 
 
-def test_what_is_not_core_is_refused():
-    from rustorch_core._define import CORE
+@pytest.mark.parametrize("name", sorted(vars(CORE)))
+def test_what_is_not_core_is_refused(name):
+    for value in (int, 3, None):
+        core = SimpleNamespace(**{**vars(CORE), name: value})
+        is_checked = name in ("key", "node", "op", "saved", "tensor", "dispatch", "order", "vocabulary")
+        if is_checked:
+            with pytest.raises((TypeError, AttributeError)):
+                _call_path.Path(core)
+        delattr(core, name)
+        with pytest.raises(AttributeError):
+            _call_path.Path(core)
 
-    good = (REGISTRY["add"], min, {}, ((), ()), CORE)
-    wrong = [(4, object()), (3, ((3,), ())), (3, ((0,) * 5, ())), (3, ((),)), (2, None), (3, (0, 1))]
-    wrong += [(4, SimpleNamespace(**{**vars(CORE), name: int})) for name in vars(CORE) if name not in ("run", "save")]
-    assert callable(_call_path.binary(*good))
-    for place, value in wrong:
-        if isinstance(value, SimpleNamespace) and value.recording is int:
-            continue  # is asked for its attribute in each call
-        with pytest.raises((TypeError, AttributeError)):
-            _call_path.binary(*good[:place], value, *good[place + 1 :])
+
+def test_what_is_no_op_is_refused():
+    path = _call_path.Path(CORE)
+    for wrong in (None, 3, Function("f")):
+        with pytest.raises(TypeError, match="expected an op"):
+            path.operator(wrong, min)
+    for wrong in ((), (1, 2), ([], "0"), ({}, 0), ([3], 0)):
+        with pytest.raises(TypeError):
+            path.in_order(*wrong)
+    for wrong in ((), ([], {}, None), ([3], {}, None, None, False, 0, min), ([], {}, 3, None, False, 0, min)):
+        with pytest.raises(TypeError):
+            path.send(*wrong)
+    for wrong in ((), (3, (), {}), (REGISTRY["add"], (3, 4), {}), (REGISTRY["add"], (rt.Tensor(), rt.ones(1)), {})):
+        with pytest.raises((TypeError, AttributeError, IndexError)):
+            path.call(*wrong)
+
+
+def programs():
+    """Losses of two parameters, by all that the compiled path treats in a way of its own."""
+    x = rt.reshape(rt.linspace(0.5, 2.0, 6), (2, 3))
+    return {
+        "product": lambda v, w: (x * v * w).sum(),
+        "layers": lambda v, w: (rt.nn.functional.relu(rt.matmul(x, w.mT) - 1.0) ** 2).mean() * v[1],
+        "broadcast": lambda v, w: rt.exp(v + x[:, 0:1] * w).mean(),
+        "views": lambda v, w: rt.sort(rt.concat([v, w[0], w[:, 1]]))[1:].sum() * rt.reshape(w, (-1,))[2],
+        "several outputs": lambda v, w: sum(part.sum() * part[0, 0] for part in rt.linalg.qr(w @ w.mT)) * v[0],
+        "selection": lambda v, w: rt.where(v > 1.0, rt.sqrt(v - 1.0), 0.0).sum() + w.sum(),
+        "composition": lambda v, w: rt.nn.functional.cross_entropy(w, rt.asarray([0, 2])) + rt.logsumexp(v * v),
+        "mixed dtypes": lambda v, w: (rt.take(w, rt.asarray([1, 0]), axis=1) * rt.astype(v[:2], rt.float64)).sum(),
+        "twice the same": lambda v, w: (v * v * v).sum() + (w @ v @ (w @ v)),
+        "checkpoint": lambda v, w: rt.checkpoint(lambda a, b: (a @ rt.tanh(b)).sum(), w, v) * v[0],
+        "hook": lambda v, w: hooked(v * 2.0).sum() * w.sum(),
+        "complex": lambda v, w: rt.abs(rt.fft.fft(rt.astype(v, rt.complex64))).sum() + w[0, 0],
+    }
+
+
+def hooked(x):
+    x.register_hook(lambda g: 3 * g)
+    return x
+
+
+@contextlib.contextmanager
+def forms(form):
+    """Core's own forms of the path in place of the compiled ones, or these."""
+    rt.ones(1) + rt.ones(1)
+    if form == "python":
+        _core_path.put_back()
+    try:
+        yield
+    finally:
+        _plugins.refresh()
+
+
+@pytest.mark.parametrize("name", sorted(programs()))
+def test_both_forms_walk_to_the_same(name):
+    def gradients(form):
+        with forms(form):
+            v, w = rt.asarray([0.5, 1.5, 2.5]), rt.asarray([[0.1, 0.7, 0.3], [0.9, 0.2, 0.4]])
+            function = programs()[name]
+            first = rt.grad(function, argnums=(0, 1))(v, w)
+            second = rt.grad(lambda v, w: sum((g * g).sum() for g in rt.grad(function, argnums=(0, 1))(v, w)))(v, w)
+            v, w = v.requires_grad_(), w.requires_grad_()
+            loss = function(v, w)
+            loss.backward(retain_graph=True)
+            loss.backward()
+            with pytest.raises(rt.errors.GradientError, match="has been walked and freed"):
+                loss.backward()
+            return [each.tolist() for each in (loss.detach(), *first, second, v.grad, w.grad)]
+
+    assert gradients("compiled") == gradients("python")
+
+
+def test_errors_are_explained_alike():
+    def messages(form):
+        with forms(form):
+            found = []
+            for wrong in (
+                lambda: rt.matmul(rt.ones((2, 3)), rt.ones((2, 3))),
+                lambda: rt.ones(2) * rt.ones(3).requires_grad_(),
+                lambda: rt.linalg.inv(rt.zeros((2, 2))),
+                lambda: rt.linalg.cholesky(-rt.eye(2).requires_grad_()),
+                lambda: rt.where(rt.ones(2) > 0, rt.ones(2), rt.ones(3)),
+            ):
+                with pytest.raises(rt.errors.RusTorchError) as caught:
+                    wrong()
+                found.append((type(caught.value), str(caught.value), type(caught.value.__cause__)))
+            return found
+
+    assert messages("compiled") == messages("python")
+
+
+def test_a_walk_leaves_nothing_behind():
+    with forms("compiled"):
+        w = rt.ones((3, 3)).requires_grad_()
+        for _ in range(2):  # the first fills what is remembered
+            rt.tanh(w @ w).sum().backward()
+        gc.collect()
+        before = len(gc.get_objects())
+        for _ in range(50):
+            rt.tanh(w @ w).sum().backward()
+        assert len(gc.get_objects()) < before + 50
+        assert gc.collect() == 0
 
 
 def shown(saved):

@@ -19,9 +19,9 @@ pytestmark = pytest.mark.needs("cpu")
 F = np.float32
 INF, NAN = math.inf, math.nan
 NAMES = sorted(name for name in vars(_kernels) if name[0] != "_" and name not in ("target", "targets"))
-ELEMENTWISE = ["erf", "exp", "gelu", "sigmoid", "silu", "tanh"]
+ELEMENTWISE = ["erf", "exp", "gelu", "relu", "sigmoid", "silu", "tanh"]
 ROWWISE = ["softmax", "log_softmax"]
-GRADIENTS = ["gelu_gradient", "silu_gradient", "softmax_gradient", "log_softmax_gradient"]
+GRADIENTS = ["gelu_gradient", "relu_gradient", "silu_gradient", "softmax_gradient", "log_softmax_gradient"]
 
 
 @pytest.fixture(params=_kernels.targets(), autouse=True)

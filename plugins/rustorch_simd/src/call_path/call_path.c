@@ -28,14 +28,18 @@ static void explain(const Path *path, PyObject *op, PyObject *const *inputs, Py_
     Py_XDECREF(traceback);
 }
 
-/* What a native function returned, whose reference is taken over, as a tensor or several. */
-static PyObject *outputs(const Path *path, PyObject *native, PyObject *key) {
+/* What a native function returned, whose reference is taken over, as a tensor or several; `key` is of its first input. */
+static PyObject *outputs(const Path *path, PyObject *native, PyObject *key, PyObject *const *inputs, Py_ssize_t count) {
     if ((PyObject *)Py_TYPE(native) == SLOT(key, path->of_key.array_type)) {
         PyObject *dtype = PyObject_GetAttr(native, name_dtype);
-        Py_XDECREF(dtype); /* the array holds it */
-        if (dtype != NULL && dtype == SLOT(key, path->of_key.native_dtype)) {
-            return wrap(path, native, key);
+        for (Py_ssize_t i = 0; dtype != NULL && i < count; i++) {
+            PyObject *own = inputs[i] == Py_None ? key : SLOT(inputs[i], path->of_tensor.key);
+            if (dtype == SLOT(own, path->of_key.native_dtype)) {
+                Py_DECREF(dtype);
+                return wrap(path, native, own);
+            }
         }
+        Py_XDECREF(dtype);
         PyErr_Clear();
     }
     PyObject *arguments[] = {native, key};
@@ -88,7 +92,7 @@ static PyObject *call_op(const Path *path, PyObject *op, PyObject *const *inputs
         PyObject *array = SLOT(inputs[i], path->of_tensor.array), *node = SLOT(inputs[i], path->of_tensor.node);
         PyObject *own = SLOT(inputs[i], path->of_tensor.key);
         key = i == 0 ? own : key;
-        if (array == NULL || node == NULL || own == NULL || own != key) {
+        if (array == NULL || node == NULL || own == NULL || SLOT(own, path->of_key.device) != SLOT(key, path->of_key.device)) {
             return NULL;
         }
         is_tracked |= node != Py_None;
@@ -116,7 +120,7 @@ static PyObject *call_op(const Path *path, PyObject *op, PyObject *const *inputs
     Py_DECREF(function);
     if (native == NULL) {
         explain(path, op, inputs, count);
-    } else if ((output = outputs(path, native, key)) != NULL && (is_tracked || plan->is_view)) {
+    } else if ((output = outputs(path, native, key, inputs, count)) != NULL && (is_tracked || plan->is_view)) {
         output = finish(path, plan, (Call){op, inputs, attributes, output, count}, is_tracked);
     }
     Py_DECREF(key);
