@@ -52,6 +52,7 @@ CORE = SimpleNamespace(
 #: Where the compiled forms stand in core, and what stands there without them.
 _PLACES = [
     (_dispatch, "call", _dispatch.call),
+    (_graph, "record", _graph.record),
     (_autograd, "send", _autograd.send),
     (_autograd, "in_order", _autograd.in_order),
 ]

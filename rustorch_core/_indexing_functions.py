@@ -120,7 +120,7 @@ def _view(x: Tensor, /, key: Any) -> Prepared:
 def _getitem(x: Tensor, key: Any) -> Tensor:
     """`x[key]`: a view for integers, slices, `...` and None; a copy for an element, for tensors, lists and arrays."""
     own = x._key
-    if x._node is None and own.device.shares_host_memory and _dispatch.watchers is None and _graph._state.on:
+    if own.device.shares_host_memory and _dispatch.watchers is None and _graph._state.on:
         parts = _plain_key(key if type(key) is tuple else (key,), x._array.shape)
         if parts is not None:
             try:
@@ -128,9 +128,12 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
             except (IndexError, ValueError, OverflowError):
                 pass  # explained below
             else:
-                made = wrap(array, own.device)
-                if made._array is array:
-                    add_view(x, made, _VIEW, {"key": parts})
+                made, attributes = wrap(array, own.device), {"key": parts}
+                is_view = made._array is array
+                if is_view:
+                    add_view(x, made, _VIEW, attributes)
+                if x._node is not None:
+                    _graph.record(_VIEW if is_view else _ELEMENT, (x,), attributes, made)
                 return made
     native = _native_key(key, x)
     if not is_basic(native):
@@ -141,6 +144,7 @@ def _getitem(x: Tensor, key: Any) -> Tensor:
 
 
 _VIEW: Op = _view.op  # type: ignore[attr-defined]
+_ELEMENT: Op = _get.op  # type: ignore[attr-defined]
 
 
 def _kept_key(x: Tensor, key: tuple[Any, ...]) -> tuple[Any, ...]:

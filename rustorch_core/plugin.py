@@ -191,6 +191,9 @@ class CompiledPath(Protocol):
     def call(self, op: Any, inputs: tuple[Any, ...], attributes: Mapping[str, Any], /) -> Any:
         """`rustorch_core._dispatch.call`."""
 
+    def record(self, op: Any, inputs: tuple[Any, ...], attributes: Mapping[str, Any], output: Any, /) -> None:
+        """`rustorch_core._graph.record`."""
+
     def in_order(self, outputs: Sequence[Any], since: int, /) -> list[Any]:
         """`rustorch_core._autograd.in_order`."""
 

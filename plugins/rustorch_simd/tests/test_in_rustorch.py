@@ -154,6 +154,9 @@ def test_what_is_no_op_is_refused():
     for wrong in ((), ([], {}, None), ([3], {}, None, None, False, 0, min), ([], {}, 3, None, False, 0, min)):
         with pytest.raises(TypeError):
             path.send(*wrong)
+    for wrong in ((), (3, (rt.ones(1),), {}, rt.ones(1)), (REGISTRY["add"], (3, 4), {}, rt.ones(1))):
+        with pytest.raises((TypeError, AttributeError)):
+            path.record(*wrong)
     for wrong in ((), (3, (), {}), (REGISTRY["add"], (3, 4), {}), (REGISTRY["add"], (rt.Tensor(), rt.ones(1)), {})):
         with pytest.raises((TypeError, AttributeError, IndexError)):
             path.call(*wrong)

@@ -141,6 +141,22 @@ static PyObject *path_call(PyObject *object, PyObject *const *args, Py_ssize_t c
     return PyObject_Vectorcall(self->call, args, (size_t)count, NULL);
 }
 
+static PyObject *path_record(PyObject *object, PyObject *const *args, Py_ssize_t count) {
+    const Path *self = (const Path *)object;
+    int is_ours = count == 4 && PyTuple_CheckExact(args[1]) && PyDict_CheckExact(args[2]) && Py_IS_TYPE(args[3], self->tensor)
+        && SLOT(args[3], self->of_tensor.array) != NULL && SLOT(args[3], self->of_tensor.key) != NULL;
+    for (Py_ssize_t i = 0; is_ours && i < PyTuple_GET_SIZE(args[1]); i++) {
+        PyObject *input = PyTuple_GET_ITEM(args[1], i);
+        is_ours = input == Py_None || (PyObject_TypeCheck(input, self->tensor) && SLOT(input, self->of_tensor.node) != NULL);
+    }
+    const Plan *plan = is_ours ? plan_of(self, args[0]) : NULL;
+    if (plan != NULL) {
+        Call call = {args[0], &PyTuple_GET_ITEM(args[1], 0), args[2], args[3], PyTuple_GET_SIZE(args[1])};
+        return record(self, plan, &call) ? Py_NewRef(Py_None) : NULL;
+    }
+    return PyErr_Occurred() ? NULL : PyObject_Vectorcall(self->record, args, (size_t)count, NULL);
+}
+
 static PyObject *path_in_order(PyObject *object, PyObject *args) {
     PyObject *nodes;
     long long since;
@@ -287,6 +303,8 @@ static PyObject *make_path(PyTypeObject *type, PyObject *args, PyObject *names) 
 static PyMethodDef methods_of_path[] = {
     {"operator", path_operator, METH_VARARGS, "operator(op, operate, /)\n--\n\nThe compiled form of a binary operator."},
     {"call", (PyCFunction)(void (*)(void))path_call, METH_FASTCALL, "call(op, inputs, attributes, /)\n--\n\nRun an op."},
+    {"record", (PyCFunction)(void (*)(void))path_record, METH_FASTCALL,
+     "record(op, inputs, attributes, output, /)\n--\n\nPut the output of a call into the graph."},
     {"in_order", path_in_order, METH_VARARGS, "in_order(outputs, since, /)\n--\n\nThe nodes of a walk, latest first."},
     {"send", path_send, METH_VARARGS,
      "send(order, gradients, wanted, useful, retain_graph, since, pull_back, /)\n--\n\nSend gradients through nodes."},
