@@ -32,6 +32,7 @@ check: .venv/dev .venv/simd
 
 bench: .venv/dev .venv/simd
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/gradients.py
 
 clean:
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

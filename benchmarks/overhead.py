@@ -10,7 +10,6 @@ import statistics
 import subprocess
 import sys
 import timeit
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -56,23 +55,32 @@ def tracked(xp: Any) -> dict[str, Any]:
     return {name: value.requires_grad_() if name != "xp" else value for name, value in space.items()}
 
 
-def multilayer(xp: Any) -> Callable[[], None]:
+def perceptron(xp: Any) -> dict[str, object]:
     """A forward and backward of a perceptron so small that it costs nothing but Python's time."""
     layers = [layer for _ in range(4) for layer in (xp.nn.Linear(16, 16), xp.nn.ReLU())]
     model, x = xp.nn.Sequential(*layers), xp.ones((4, 16))
-    return lambda: (model(x) ** 2).mean().backward()
+
+    def forward() -> Any:
+        return (model(x) ** 2).mean()
+
+    kept = forward()
+    return {
+        "forward": forward,
+        "step": lambda: forward().backward(),
+        "backward": lambda: kept.backward(retain_graph=True),
+    }
 
 
 def main() -> None:
     """Print the tables."""
     spaces = {"numpy": operands(np, dtype=np.float32), "rustorch": operands(rt)}
-    recorded, steps = {"rustorch": tracked(rt)}, {"rustorch": {"step": multilayer(rt)}}
+    recorded, steps = {"rustorch": tracked(rt)}, {"rustorch": perceptron(rt)}
     if importlib.util.find_spec("torch"):
         import torch
 
         torch.set_num_threads(1)
         spaces["torch"], recorded["torch"] = operands(torch), tracked(torch)
-        steps["torch"] = {"step": multilayer(torch)}
+        steps["torch"] = perceptron(torch)
     else:
         print("PyTorch is not installed, so it is not measured.")
     medians("a + b", spaces)
@@ -88,8 +96,9 @@ def main() -> None:
     for statement in RECORDED:
         found = medians(statement, recorded)
         print(f"{statement:28}" + "".join(f"{value * 1e9:12.0f}" for value in found.values()), flush=True)
-    found = medians("step()", steps)
-    print(f"{'a perceptron, both ways':28}" + "".join(f"{value * 1e9:12.0f}" for value in found.values()), flush=True)
+    for statement, name in (("forward()", "perceptron"), ("backward()", "its backward"), ("step()", "both")):
+        found = medians(statement, steps)
+        print(f"{name:28}" + "".join(f"{value * 1e9:12.0f}" for value in found.values()), flush=True)
     imports: dict[str, list[float]] = {module: [] for module in ("numpy", "rustorch")}
     for _ in range(15):
         for module, values in imports.items():
