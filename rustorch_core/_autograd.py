@@ -228,6 +228,8 @@ def unbroadcast(g: Any, target: Node) -> Any:
     shape = g.shape
     if shape != target.shape:
         extra = len(shape) - len(target.shape)
+        if extra and shape[extra:] == target.shape:
+            return unbroadcast(_stated("sum")(g, axis=tuple(range(extra))), target)
         stretched = [extra + axis for axis, length in enumerate(target.shape) if length == 1 != shape[extra + axis]]
         g = _stated("sum")(g, axis=(*range(extra), *stretched), keepdims=bool(stretched))
         g = _stated("reshape")(g, target.shape) if extra and stretched else g

@@ -19,6 +19,7 @@ from rustorch_core import _dispatch, _plugins
 from rustorch_core._call_path import CORE
 from rustorch_core._define import OPERATORS
 from rustorch_core._function import Function
+from rustorch_core._graph import Node
 from rustorch_core._op import REGISTRY
 
 pytestmark = pytest.mark.needs("cpu")
@@ -148,10 +149,11 @@ def test_what_is_no_op_is_refused():
     for wrong in (None, 3, Function("f")):
         with pytest.raises(TypeError, match="expected an op"):
             path.operator(wrong, min)
-    for wrong in ((), (1, 2), ([], "0"), ({}, 0), ([3], 0)):
+    half_made = object.__new__(Node)
+    for wrong in ((), (1, 2), ([], "0"), ({}, 0), ([3], 0), ([half_made], 0)):
         with pytest.raises(TypeError):
             path.in_order(*wrong)
-    for wrong in ((), ([], {}, None), ([3], {}, None, None, False, 0, min), ([], {}, 3, None, False, 0, min)):
+    for wrong in ((), ([], {}, None), ([half_made], {}, None, None, False, 0, min), ([], {}, 3, None, False, 0, min)):
         with pytest.raises(TypeError):
             path.send(*wrong)
     for wrong in ((), (3, (rt.ones(1),), {}, rt.ones(1)), (REGISTRY["add"], (3, 4), {}, rt.ones(1))):

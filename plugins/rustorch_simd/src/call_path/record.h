@@ -312,7 +312,7 @@ static int record(const Path *path, const Plan *plan, const Call *call) {
 
 /* A saved tensor as it was, in its place in the graph. */
 static PyObject *restored(const Path *path, PyObject *saved, PyObject *node) {
-    if (!Py_IS_TYPE(saved, path->saved)) {
+    if (!Py_IS_TYPE(saved, path->saved) || SLOT(saved, path->of_saved.array) == NULL || SLOT(saved, path->of_saved.key) == NULL) {
         PyErr_Format(PyExc_TypeError, "expected what the graph saved, met %R", saved);
         return NULL;
     }

@@ -15,12 +15,19 @@ static int latest_first(const void *a, const void *b) {
     return (first < second) - (first > second);
 }
 
+/* Whether an object is a node, and a whole one. */
 static int is_node(const Path *path, PyObject *object) {
-    if (!Py_IS_TYPE(object, path->node)) {
-        PyErr_Format(PyExc_TypeError, "expected a node of the graph, met %R", object);
-        return 0;
+    if (Py_IS_TYPE(object, path->node)) {
+        PyObject *parents = SLOT(object, path->of_node.parents), *order = SLOT(object, path->of_node.order);
+        if (parents != NULL && PyTuple_Check(parents) && order != NULL && PyLong_Check(order)
+                && SLOT(object, path->of_node.op) != NULL && SLOT(object, path->of_node.saved) != NULL
+                && SLOT(object, path->of_node.key) != NULL && SLOT(object, path->of_node.shape) != NULL
+                && SLOT(object, path->of_node.hooks) != NULL && SLOT(object, path->of_node.receiver) != NULL) {
+            return 1;
+        }
     }
-    return 1;
+    PyErr_Format(PyExc_TypeError, "expected a node of the graph, met one of %R", Py_TYPE(object));
+    return 0;
 }
 
 /* Add a node that was not met before; whether all went well. */
@@ -80,7 +87,8 @@ typedef struct {
 /* Add what one input's gradient is to what is known of it; takes over `incoming`. */
 static int deliver(const Path *path, const Walk *walk, PyObject *parent, PyObject *incoming) {
     int fits = 0;
-    if (Py_IS_TYPE(incoming, path->tensor) && SLOT(incoming, path->of_tensor.key) == SLOT(parent, path->of_node.key)) {
+    if (Py_IS_TYPE(incoming, path->tensor) && SLOT(incoming, path->of_tensor.array) != NULL
+            && SLOT(incoming, path->of_tensor.key) == SLOT(parent, path->of_node.key)) {
         PyObject *shape = shape_of(SLOT(incoming, path->of_tensor.array));
         fits = shape == NULL ? -1 : PyObject_RichCompareBool(shape, SLOT(parent, path->of_node.shape), Py_EQ);
         Py_XDECREF(shape);
