@@ -1,111 +1,18 @@
-"""The optimizer factory: update rules for one array, and the optimizer that applies one to many parameters.
-
-A rule is a pair of functions, `init(p)` for its state and `update(p, g, state, step, options)` for the new value; its
-body reads like the paper. Parameters, groups and state files are the optimizer's business, not the rule's.
-"""
+"""The optimizer factory, and the optimizer that applies an update rule to many parameters."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rustorch_core import _plugins
 from rustorch_core._autograd import no_grad
-from rustorch_core._creation_functions import zeros_like
-from rustorch_core._elementwise_functions import maximum, sqrt
 from rustorch_core._mutation import overwrite
 from rustorch_core._tensor import Tensor
+from rustorch_core._update_rules import RULES, State, UpdateRule, advance, begin, lookahead
 from rustorch_core.errors import ArgumentError, OperandError
-
-State = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class UpdateRule:
-    """An optimizer for one array.
-
-    Arguments:
-        name: the name that `create` takes.
-        defaults: every option with its default value; no other is accepted.
-        init: `(p, options) -> state`, tensors by name.
-        update: `(p, g, state, step, options) -> (new p, new state)`; `step` counts from 1.
-        source: the paper.
-    """
-
-    name: str
-    defaults: Mapping[str, Any]
-    init: Callable[[Tensor, Mapping[str, Any]], State]
-    update: Callable[[Tensor, Tensor, State, int, Mapping[str, Any]], tuple[Tensor, State]]
-    source: str
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return rule_of, (self.name,)
-
-
-def _sgd_init(p: Tensor, options: Mapping[str, Any]) -> State:
-    if options["nesterov"] and (not options["momentum"] or options["dampening"]):
-        raise ArgumentError("sgd: nesterov needs a momentum, and a dampening of 0")
-    return {"momentum": zeros_like(p)} if options["momentum"] else {}
-
-
-def _sgd(p: Tensor, g: Tensor, state: State, step: int, options: Mapping[str, Any]) -> tuple[Tensor, State]:
-    g = g + options["weight_decay"] * p if options["weight_decay"] else g
-    if not options["momentum"]:
-        return p - options["lr"] * g, state
-    dampening = options["dampening"] if step > 1 else 0.0
-    velocity = options["momentum"] * state["momentum"] + (1 - dampening) * g
-    direction = g + options["momentum"] * velocity if options["nesterov"] else velocity
-    return p - options["lr"] * direction, {"momentum": velocity}
-
-
-def _adam_init(p: Tensor, options: Mapping[str, Any]) -> State:
-    state = {"mean": zeros_like(p), "square": zeros_like(p)}
-    return {**state, "largest_square": zeros_like(p)} if options["amsgrad"] else state
-
-
-def _adam(decoupled: bool) -> Callable[..., tuple[Tensor, State]]:
-    """Adam's family: `decoupled` shrinks the weights themselves (AdamW), not through the gradient (Adam)."""
-
-    def update(p: Tensor, g: Tensor, state: State, step: int, options: Mapping[str, Any]) -> tuple[Tensor, State]:
-        lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
-        if decay:
-            p, g = (p * (1 - lr * decay), g) if decoupled else (p, g + decay * p)
-        mean = beta1 * state["mean"] + (1 - beta1) * g
-        square = beta2 * state["square"] + (1 - beta2) * g * g
-        kept = {"mean": mean, "square": square}
-        if options["amsgrad"]:
-            square = kept["largest_square"] = maximum(state["largest_square"], square)
-        denominator = sqrt(square) / math.sqrt(1 - beta2**step) + options["eps"]
-        return p - lr / (1 - beta1**step) * mean / denominator, kept
-
-    return update
-
-
-_ADAM = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
-
-RULES: dict[str, UpdateRule] = {
-    rule.name: rule
-    for rule in (
-        UpdateRule(
-            "sgd",
-            {"lr": 1e-3, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False},
-            _sgd_init,
-            _sgd,
-            "Robbins and Monro 1951; momentum as in Sutskever et al. 2013",
-        ),
-        UpdateRule("adam", _ADAM, _adam_init, _adam(decoupled=False), "Kingma and Ba 2015, arXiv:1412.6980"),
-        UpdateRule(
-            "adamw",
-            {**_ADAM, "weight_decay": 1e-2},
-            _adam_init,
-            _adam(decoupled=True),
-            "Loshchilov and Hutter 2019, arXiv:1711.05101",
-        ),
-    )
-}
 
 
 def list_optimizers() -> list[str]:
@@ -123,6 +30,8 @@ def rule_of(name: str) -> UpdateRule:
         raise OperandError(f"optim.create: the first argument is an optimizer's name, met {type(name).__name__}")
     if name in RULES:
         return RULES[name]
+    if name.startswith("lookahead(") and name.endswith(")"):
+        return lookahead(rule_of(name[len("lookahead(") : -1]))
     for _, spec in _plugins.facts("rustorch_optimizers"):
         if spec.name == name:
             rule = _plugins.resolve(spec.load)()
@@ -211,10 +120,10 @@ class Optimizer:
         name = self._names[id(parameter)]
         value = parameter.detach()
         if name not in self._states:
-            self._states[name] = self.rule.init(value, group)
+            self._states[name] = begin(self.rule, value, group)
         self._steps[name] = step = self._steps.get(name, 0) + 1
         gradient = -gradient.detach() if group["maximize"] else gradient.detach()
-        new, self._states[name] = self.rule.update(value, gradient, self._states[name], step, group)
+        new, self._states[name] = advance(self.rule, value, gradient, self._states[name], step, group)
         overwrite(parameter, new)
 
     def state_dict(self) -> dict[str, Any]:
@@ -297,12 +206,17 @@ def _named(parameters: Any, start: int) -> Iterator[tuple[str, Any]]:
 
 def _check_option(key: str, value: Any, default: Any) -> None:
     """Refuse a value of another form than the default, and a number below 0 or without end."""
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise OperandError(f"optim.create: {key}={value!r}; expected a word such as {default!r}")
+        return
     numbers, expected = (each if isinstance(each, (tuple, list)) else (each,) for each in (value, default))
     if not all(isinstance(number, (bool, int, float)) for number in numbers):
         raise OperandError(f"optim.create: {key}={value!r}; expected what can stand for the default {default!r}")
     if len(numbers) != len(expected):
         raise ArgumentError(f"optim.create: {key}={value!r}; expected {len(expected)} numbers")
-    if any(not isinstance(number, bool) and not (math.isfinite(number) and number >= 0) for number in numbers):
+    least = [0.0 if known >= 0 else -math.inf for known in expected]
+    if not all(math.isfinite(number) and number >= low for number, low in zip(numbers, least, strict=True)):
         raise ArgumentError(f"optim.create: {key}={value}; expected finite numbers of at least 0")
 
 
