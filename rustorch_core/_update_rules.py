@@ -1,6 +1,6 @@
 """Update rules for one array, each as its paper states it.
 
-A rule is a pair of functions: `init` makes its state, `update` the new value of the old one, its gradient and the state.
+A rule is a pair of functions: `init` makes its state, `update` the new value from old value, gradient and state.
 Parameters, groups and state files are the optimizer's business (`_optimizers.py`), not the rule's.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rustorch_core._arguments import one_of
 from rustorch_core._creation_functions import asarray, full_like, zeros, zeros_like
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._elementwise_functions import abs, clip, conj, imag, maximum, real, sign, sqrt, square, where
@@ -156,7 +157,7 @@ _rule(
 #: `(state, g, average of g, options) -> average of the size`, of the squares but for Adamax.
 Size = Callable[[State, Tensor, Tensor, Options], Tensor]
 #: `(p, g, average of g, average of the size, step, options) -> change`, to be subtracted.
-Change = Callable[[Tensor, Tensor, Tensor, Tensor, int, Options], Tensor]
+Change = Callable[[Tensor, Tensor, Tensor, Tensor, int, Options], Any]
 
 
 def _adam_family(size: Size, change: Change) -> tuple[Init, Update]:
@@ -184,7 +185,7 @@ def _squares(state: State, g: Tensor, average: Tensor, options: Options) -> Tens
 
 def _surprises(state: State, g: Tensor, average: Tensor, options: Options) -> Tensor:
     """AdaBelief: how far gradients are from their average."""
-    return _average(state["size"], square(g - average), options["betas"][1]) + options["eps"]
+    return _average(state["size"], square(g - average), options["betas"][1]) + float(options["eps"])
 
 
 def _largest(state: State, g: Tensor, average: Tensor, options: Options) -> Tensor:
@@ -194,15 +195,15 @@ def _largest(state: State, g: Tensor, average: Tensor, options: Options) -> Tens
 
 def _root(size: Tensor, step: int, options: Options) -> Tensor:
     """The root of an average of squares, corrected for its start at 0, and kept from 0."""
-    return sqrt(size) / math.sqrt(1 - options["betas"][1] ** step) + options["eps"]
+    return sqrt(size) / math.sqrt(1 - options["betas"][1] ** step) + float(options["eps"])
 
 
-def _adam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
-    return options["lr"] / (1 - options["betas"][0] ** step) * average / _root(size, step, options)
+def _adam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+    return average / _root(size, step, options) * (options["lr"] / (1 - options["betas"][0] ** step))
 
 
-def _adamax_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
-    return options["lr"] / (1 - options["betas"][0] ** step) * average / size
+def _adamax_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+    return average / size * (options["lr"] / (1 - options["betas"][0] ** step))
 
 
 #: The products of NAdam's momenta up to the last steps asked for.
@@ -227,25 +228,25 @@ def _nadam_product(options: Options, step: int) -> float:
     return _PRODUCTS[(*key, step)]
 
 
-def _nadam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
+def _nadam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
     now, later = _nadam_momentum(options, step), _nadam_momentum(options, step + 1)
     product = _nadam_product(options, step)
     direction = later / (1 - product * later) * average + (1 - now) / (1 - product) * g
-    return options["lr"] * direction / _root(size, step, options)
+    return direction / _root(size, step, options) * options["lr"]
 
 
-def _radam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
+def _radam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
     beta1, beta2 = options["betas"]
     most = 2 / (1 - beta2) - 1
     length = most - 2 * step * beta2**step / (1 - beta2**step)
     lr = options["lr"] / (1 - beta1**step)
     if length <= 5:
-        return lr * average
+        return average * lr
     rectified = math.sqrt((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
-    return lr * rectified * math.sqrt(1 - beta2**step) * average / (sqrt(size) + options["eps"])
+    return average / (sqrt(size) + options["eps"]) * (lr * rectified * math.sqrt(1 - beta2**step))
 
 
-def _adabound_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
+def _adabound_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
     beta1, beta2 = options["betas"]
     lr, gamma = options["lr"], options["gamma"]
     final = options["final_lr"] * lr / options.get("initial_lr", lr) if lr else 0.0  # a schedule bends the bounds too
@@ -254,11 +255,11 @@ def _adabound_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: 
     return clip(rate, low, high) * average
 
 
-def _lamb_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Tensor:
+def _lamb_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
     direction = average / (1 - options["betas"][0] ** step) / _root(size, step, options)
     if options["decay"]:
         direction = direction + options["decay"] * p
-    return options["lr"] * _trust(p, direction) * direction
+    return _trust(p, direction) * options["lr"] * direction
 
 
 _ADAM: dict[str, Any] = {
@@ -446,8 +447,8 @@ def _rprop_init(p: Tensor, options: Options) -> State:
 def _rprop(p: Tensor, g: Tensor, state: State, step: int, options: Options) -> tuple[Tensor, State]:
     (shrink, grow), (least, most) = options["etas"], options["step_sizes"]
     agreement = g * state["before"]
-    factor = where(agreement > 0, grow, where(agreement < 0, shrink, 1.0))
-    step_size = clip(state["step_size"] * factor, least, most)
+    old = state["step_size"]
+    step_size = clip(where(agreement > 0, grow * old, where(agreement < 0, shrink * old, old)), least, most)
     g = where(agreement < 0, 0, g)
     return p - sign(g) * step_size, {"before": g, "step_size": step_size}
 
@@ -562,6 +563,13 @@ _rule(
 _MUON_ADAMW = {"adamw_betas": "betas", "adamw_eps": "eps", "adamw_weight_decay": "weight_decay"}
 
 
+#: How the length of a step depends on the number of rows and columns.
+_MUON_RATIOS: dict[str, Callable[[int, int], float]] = {
+    "original": lambda rows, columns: math.sqrt(max(1, rows / max(columns, 1))),
+    "match_rms_adamw": lambda rows, columns: 0.2 * math.sqrt(max(rows, columns)),
+}
+
+
 def _is_for_muon(p: Tensor, options: Options) -> bool:
     return p.ndim == 2 and bool(options["use_muon"])
 
@@ -572,6 +580,7 @@ def _muon_adamw(options: Options) -> Options:
 
 
 def _muon_init(p: Tensor, options: Options) -> State:
+    one_of("muon", "adjust_lr_fn", options["adjust_lr_fn"], _MUON_RATIOS)
     return {"momentum": zeros_like(p)} if _is_for_muon(p, options) else RULES["adamw"].init(p, _muon_adamw(options))
 
 
@@ -581,9 +590,7 @@ def _muon(p: Tensor, g: Tensor, state: State, step: int, options: Options) -> tu
     momentum, lr = options["momentum"], options["lr"]
     velocity = _average(state["momentum"], g, momentum)
     direction = _average(g, velocity, 1 - momentum) if options["nesterov"] else velocity
-    rows, columns = p.shape
-    ratio = {"original": math.sqrt(max(1, rows / columns)), "match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}
-    change = lr * ratio[options["adjust_lr_fn"]] * _orthogonal(direction, options)
+    change = lr * _MUON_RATIOS[options["adjust_lr_fn"]](*p.shape) * _orthogonal(direction, options)
     return p * (1 - lr * options["weight_decay"]) - change, {"momentum": velocity}
 
 
@@ -639,6 +646,8 @@ def lookahead(rule: UpdateRule) -> UpdateRule:
             p = slow = slow + options["lookahead_alpha"] * (p - slow)
         return p, {**kept, "slow": slow}
 
+    if "lookahead_steps" in rule.defaults:
+        raise ArgumentError(f"optim.create: {rule.name} looks ahead already")
     return UpdateRule(
         f"lookahead({rule.name})",
         {**rule.defaults, "lookahead_steps": 5, "lookahead_alpha": 0.5},

@@ -1,0 +1,138 @@
+"""Optimizers beside PyTorch's, 200 steps on the same problem with the same gradients, with all options."""
+
+import numpy as np
+import pytest
+import torch
+
+import rustorch as rt
+
+STEPS = 200
+ADAM = [{}, {"lr": 0.05, "betas": (0.7, 0.95), "eps": 1e-4}, {"weight_decay": 0.1}, {"maximize": True}]
+AMSGRAD = [{"amsgrad": True}, {"amsgrad": True, "weight_decay": 0.2, "maximize": True, "lr": 0.02}]
+DECOUPLED = [{"decoupled_weight_decay": True, "weight_decay": 0.1, "lr": 0.01}]
+
+#: Our name, PyTorch's class, and the options of each run; those that PyTorch spells otherwise are renamed.
+CASES = {
+    "sgd": (
+        torch.optim.SGD,
+        [
+            {},
+            {"lr": 0.1, "momentum": 0.9},
+            {"momentum": 0.9, "nesterov": True},
+            {"momentum": 0.9, "dampening": 0.5, "weight_decay": 0.1},
+            {"weight_decay": 0.1, "maximize": True},
+            {"momentum": 0.5, "maximize": True, "nesterov": True, "weight_decay": 0.01},
+        ],
+    ),
+    "adam": (torch.optim.Adam, [*ADAM, *AMSGRAD, *DECOUPLED]),
+    "adamw": (torch.optim.AdamW, [*ADAM, *AMSGRAD]),
+    "amsgrad": (lambda p, **options: torch.optim.Adam(p, amsgrad=True, **options), ADAM),
+    "adamax": (torch.optim.Adamax, ADAM),
+    "nadam": (torch.optim.NAdam, [*ADAM, *DECOUPLED, {"momentum_decay": 0.1}]),
+    "radam": (torch.optim.RAdam, [*ADAM, *DECOUPLED]),
+    "adagrad": (
+        torch.optim.Adagrad,
+        [
+            {},
+            {"lr": 0.5, "lr_decay": 0.1},
+            {"weight_decay": 0.1, "initial_accumulator_value": 0.3},
+            {"eps": 0.1, "maximize": True},
+        ],
+    ),
+    "adadelta": (
+        torch.optim.Adadelta,
+        [{}, {"lr": 0.3, "rho": 0.5, "eps": 1e-3}, {"weight_decay": 0.1, "maximize": True}],
+    ),
+    "rmsprop": (
+        torch.optim.RMSprop,
+        [
+            {},
+            {"momentum": 0.9},
+            {"centered": True},
+            {"centered": True, "momentum": 0.5, "weight_decay": 0.1, "alpha": 0.9, "eps": 1e-3},
+            {"lr": 0.1, "maximize": True},
+        ],
+    ),
+    "rprop": (torch.optim.Rprop, [{}, {"lr": 0.1, "etas": (0.3, 1.1), "step_sizes": (1e-3, 0.5)}, {"maximize": True}]),
+    "asgd": (
+        torch.optim.ASGD,
+        [{}, {"lr": 0.1, "lambd": 0.01, "alpha": 0.5, "t0": 50.0}, {"weight_decay": 0.1, "maximize": True}],
+    ),
+    "adafactor": (
+        torch.optim.Adafactor,
+        [{}, {"lr": 0.1, "beta2_decay": -0.5, "d": 1.5}, {"weight_decay": 0.1, "eps": (1e-5, 1e-2), "maximize": True}],
+    ),
+}
+RUNS = [(name, options) for name, (_, runs) in CASES.items() for options in runs]
+
+
+def gradients_of(shapes, dtype, seed=0):
+    """Gradients of a bowl at the values that it is asked at, with noise that is the same for all who ask."""
+    generator = np.random.default_rng(seed)
+    scales = [generator.uniform(0.1, 3, shape) for shape in shapes]
+
+    def at(step, values):
+        noise = np.random.default_rng(step)
+        return [
+            (scale * value + 0.3 * noise.normal(size=value.shape)).astype(dtype)
+            for scale, value in zip(scales, values, strict=True)
+        ]
+
+    return at, [generator.normal(size=shape).astype(dtype) for shape in shapes]
+
+
+SHAPES = [(3, 2), (5,), (), (2, 3, 4)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize(("name", "options"), RUNS, ids=lambda value: str(value))
+def test_steps(name, options, dtype):
+    if dtype == "complex128" and name == "adafactor":
+        pytest.skip("PyTorch's Adafactor takes no complex parameters")
+    at, start = gradients_of(SHAPES, dtype)
+    if dtype == "complex128":
+        start = [value * (1 + 0.5j) for value in start]
+    ours = [rt.asarray(value).requires_grad_() for value in start]
+    theirs = [torch.tensor(value, requires_grad=True) for value in start]
+    mine, peer = rt.optim.create(name, ours, **options), CASES[name][0](theirs, **options)
+    for step in range(STEPS):
+        # The gradients are those at PyTorch's values: what rounds otherwise does not grow by the problem.
+        gradients = at(step, [value.detach().numpy() for value in theirs])
+        for x, y, gradient in zip(ours, theirs, gradients, strict=True):
+            x.grad, y.grad = rt.asarray(gradient.conj()), torch.tensor(gradient)
+        mine.step()
+        peer.step()
+    # PyTorch keeps numbers of these in float32; Adafactor's default eps is that of float32 here, of the dtype there.
+    in_double = 2e-6 if name in ("adafactor", "asgd", "nadam") else 1e-9
+    tolerance = 2e-4 if dtype == "float32" else in_double
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(x.detach().numpy(), y.detach().numpy(), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("options", [{}, {"nesterov": False}, {"adjust_lr_fn": "match_rms_adamw", "weight_decay": 0.0}])
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (2, 5)])
+def test_muon(options, shape):
+    """PyTorch iterates in bfloat16, so three digits are what both have in common."""
+    at, start = gradients_of([shape], "float32")
+    ours, theirs = rt.asarray(start[0]).requires_grad_(), torch.tensor(start[0], requires_grad=True)
+    mine, peer = rt.optim.create("muon", [ours], lr=0.02, **options), torch.optim.Muon([theirs], lr=0.02, **options)
+    for step in range(STEPS):
+        gradient = at(step, [theirs.detach().numpy()])[0]
+        ours.grad, theirs.grad = rt.asarray(gradient), torch.tensor(gradient)
+        mine.step()
+        peer.step()
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=0.02, atol=0.02)
+
+
+def test_sparse_adam():
+    generator = np.random.default_rng(0)
+    start = generator.normal(size=(6, 3)).astype("float32")
+    ours, theirs = rt.asarray(start).requires_grad_(), torch.tensor(start, requires_grad=True)
+    mine, peer = rt.optim.create("sparse_adam", [ours], lr=0.05), torch.optim.SparseAdam([theirs], lr=0.05)
+    for _ in range(STEPS):
+        gradient = generator.normal(size=(6, 3)).astype("float32")
+        gradient[generator.permutation(6)[:4]] = 0
+        ours.grad, theirs.grad = rt.asarray(gradient), torch.tensor(gradient).to_sparse(1)
+        mine.step()
+        peer.step()
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-4)
