@@ -68,7 +68,9 @@ def create(name: str, model_or_parameters: Any, **options: Any) -> Optimizer:
         >>> w
         tensor([2.], dtype=float32, requires_grad=True)
     """
-    return Optimizer(rule_of(name), model_or_parameters, options)
+    rule = rule_of(name)
+    made: Optimizer = (rule.optimizer or Optimizer)(rule, model_or_parameters, options)
+    return made
 
 
 class Optimizer:

@@ -42,6 +42,7 @@ class UpdateRule:
         source: the paper.
         to_evaluation: `(p, state, options) -> p`, where what is trained is not what is to be evaluated.
         to_training: the way back.
+        optimizer: the class of its optimizers, where one array does not know enough.
     """
 
     name: str
@@ -51,6 +52,7 @@ class UpdateRule:
     source: str
     to_evaluation: Turn | None = None
     to_training: Turn | None = None
+    optimizer: type | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         from rustorch_core._optimizers import rule_of
@@ -664,7 +666,7 @@ _COMPLEX = CATEGORIES["complex floating-point"]
 
 def begin(rule: UpdateRule, p: Tensor, options: Options) -> State:
     """A rule's state for a parameter."""
-    return rule.init(_as_real(p), options)
+    return rule.init(as_real(p), options)
 
 
 def advance(rule: UpdateRule, p: Tensor, g: Tensor, state: State, step: int, options: Options) -> tuple[Tensor, State]:
@@ -674,9 +676,15 @@ def advance(rule: UpdateRule, p: Tensor, g: Tensor, state: State, step: int, opt
     """
     if p.dtype not in _COMPLEX:
         return rule.update(p, g, state, step, options)
-    new, kept = rule.update(_as_real(p), _as_real(conj(g)), state, step, options)
-    return new[..., 0] + 1j * new[..., 1], kept
+    new, kept = rule.update(as_real(p), as_real(conj(g)), state, step, options)
+    return as_complex(new), kept
 
 
-def _as_real(x: Tensor) -> Tensor:
+def as_real(x: Tensor) -> Tensor:
+    """Complex numbers as pairs of real ones, along an axis behind the others; real ones as they are."""
     return stack([real(x), imag(x)], axis=-1) if x.dtype in _COMPLEX else x
+
+
+def as_complex(x: Tensor) -> Tensor:
+    """Pairs of real numbers as complex ones."""
+    return x[..., 0] + 1j * x[..., 1]

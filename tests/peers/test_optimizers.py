@@ -136,3 +136,103 @@ def test_sparse_adam():
         mine.step()
         peer.step()
     np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-4)
+
+
+# L-BFGS, on functions whose minima are known
+
+
+def rosenbrock(xp, x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+def beale(xp, x):
+    return sum((c - x[0] * (1 - x[1] ** k)) ** 2 for k, c in ((1, 1.5), (2, 2.25), (3, 2.625)))
+
+
+def bowl(xp, x):
+    return (xp.asarray(np.logspace(0, 6, 20)) * x**2).sum() / 2
+
+
+FUNCTIONS = {
+    "rosenbrock of 2": (rosenbrock, np.array([-1.2, 1.0]), np.ones(2)),
+    "rosenbrock of 100": (rosenbrock, np.linspace(-1.0, 1.0, 100), np.ones(100)),
+    "beale": (beale, np.array([1.0, 1.0]), np.array([3.0, 0.5])),
+    "bowl of condition 1e6": (bowl, np.ones(20), np.zeros(20)),
+}
+
+
+def minimised(xp, x, optimizer, function, steps=40):
+    """How often the function was computed until it was within 1e-12 of its minimum, 0; and every value on the way."""
+    values = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = function(xp, x)
+        loss.backward()
+        values.append(float(loss.item()))
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+        if min(values) < 1e-12:
+            break
+    return next((count for count, value in enumerate(values, 1) if value < 1e-12), None), values
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_lbfgs_finds_minima_in_no_more_evaluations(name):
+    function, start, expected = FUNCTIONS[name]
+    options = {"line_search_fn": "strong_wolfe", "tolerance_grad": 0.0, "tolerance_change": 1e-30}
+    ours, theirs = rt.asarray(start, copy=True).requires_grad_(), torch.tensor(start, requires_grad=True)
+    count, values = minimised(rt, ours, rt.optim.create("lbfgs", [ours], **options), function)
+    most, peer_values = minimised(torch, theirs, torch.optim.LBFGS([theirs], **options), function)
+    np.testing.assert_allclose(ours.detach().numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(values[:10], peer_values[:10], rtol=1e-6)
+    assert count <= 1.01 * most  # what rounds otherwise counts after a hundred evaluations
+
+
+@pytest.mark.parametrize("options", [{"lr": 0.1}, {"lr": 0.1, "history_size": 3, "max_iter": 5, "max_eval": 4}])
+def test_lbfgs_without_a_search(options):
+    ours, theirs = (
+        rt.asarray([-1.2, 1.0], dtype=rt.float64).requires_grad_(),
+        torch.tensor([-1.2, 1.0], dtype=torch.float64),
+    )
+    theirs.requires_grad_()
+    _, values = minimised(rt, ours, rt.optim.create("lbfgs", [ours], **options), rosenbrock, 3)
+    _, peer_values = minimised(torch, theirs, torch.optim.LBFGS([theirs], **options), rosenbrock, 3)
+    np.testing.assert_allclose(values, peer_values, rtol=1e-8)
+
+
+@pytest.mark.parametrize("options", [{}, {"line_search_fn": "strong_wolfe"}])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_lbfgs_steps(options, dtype):
+    """Several parameters, one of them without a gradient, over calls of `step` that begin where the last one ended."""
+    generator = np.random.default_rng(0)
+    matrix, start = generator.normal(size=(6, 4)).astype(dtype), generator.normal(size=4).astype(dtype)
+    target = generator.normal(size=6).astype(dtype)
+    if dtype == "complex128":
+        matrix, start = matrix + 1j * generator.normal(size=(6, 4)), start + 0.5j
+    ours = [
+        rt.asarray(start.copy()).requires_grad_(),
+        rt.asarray(start[:1] * 3).requires_grad_(),
+        rt.ones(2, dtype=dtype),
+    ]
+    theirs = [torch.tensor(each.detach().numpy().copy(), requires_grad=True) for each in ours]
+    ours[2].requires_grad_()
+    mine = rt.optim.create("lbfgs", ours, lr=0.5, max_iter=4, **options)
+    peer = torch.optim.LBFGS(theirs, lr=0.5, max_iter=4, **options)
+
+    def closure(xp, optimizer, parameters):
+        def evaluate():
+            optimizer.zero_grad()
+            x, scale, _ = parameters
+            loss = (xp.abs(xp.asarray(matrix) @ x * scale - xp.asarray(target)) ** 2).sum()
+            loss.backward()
+            return loss
+
+        return evaluate
+
+    for _ in range(4):
+        first = mine.step(closure(rt, mine, ours))
+        second = peer.step(closure(torch, peer, theirs))
+        np.testing.assert_allclose(float(first.item()), float(second.item()), rtol=1e-3 if dtype == "float32" else 1e-7)
