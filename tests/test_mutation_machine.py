@@ -560,6 +560,21 @@ IN_PLACE_OF_FLOATS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+#: Methods in place, and what they compute.
+METHODS: dict[str, tuple[Callable[[rt.Tensor, rt.Tensor], Any], Callable[[Array, Array], Any]]] = {
+    "add_": (lambda x, y: x.add_(y, alpha=-0.5), lambda x, y: x - 0.5 * y),
+    "mul_": (lambda x, y: x.mul_(y), lambda x, y: x * y),
+    "clamp_": (lambda x, y: x.clamp_(-7.0, 7.5), lambda x, y: np.clip(x, -7.0, 7.5)),
+    "fill_": (lambda x, y: x.fill_(rt.sum(y)), lambda x, y: np.full_like(x, np.sum(y))),
+    "sin_": (lambda x, y: x.sin_(), lambda x, y: np.sin(x)),
+    "tanh_": (lambda x, y: x.tanh_(), lambda x, y: np.tanh(x)),
+    "zero_": (lambda x, y: x.zero_(), lambda x, y: np.zeros_like(x)),
+}
+IN_PLACE_OF_FLOATS |= {
+    name: lambda x, y, both=both: both[isinstance(x, np.ndarray)](x, y) for name, both in METHODS.items()
+}
+
+
 @dataclass(eq=False)
 class Track:
     """A tensor, its array, and for each shadow how far its array is from that, in memory that lies the same way.
