@@ -213,6 +213,12 @@ class Pair:
     leaf: bool = False
 
 
+def in_memory(made: Any) -> Array:
+    """An array as NumPy made it; what is no view in the order of memory that tensors elsewhere than on the host have."""
+    array = np.asarray(made)
+    return array if rt.device().shares_host_memory or array.base is not None else np.asarray(array, order="C")
+
+
 class Recorder(RuleBasedStateMachine):
     """A machine on a device that sometimes records what it does, and sometimes does not."""
 
@@ -249,7 +255,7 @@ class Values(Recorder):
         self.foreign: list[tuple[Array, Array]] = []
 
     def add(self, tensor: rt.Tensor, array: Any, leaf: bool = False) -> Pair:
-        self.live.append(Pair(tensor, np.asarray(array), leaf))
+        self.live.append(Pair(tensor, in_memory(array), leaf))
         return self.live[-1]
 
     def both(self, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
@@ -623,7 +629,7 @@ class Gradients(Recorder):
         self.expected: list[float] = [0.0] * len(SHADOWS)
 
     def add(self, tensor: rt.Tensor, value: Any, shadows: list[Any] | None = None, leaf: bool = False) -> Track:
-        value = np.asarray(value)
+        value = in_memory(value)
         shadows = [alike(value) for _ in SHADOWS] if shadows is None else [np.asarray(each) for each in shadows]
         self.live.append(Track(tensor, value, shadows, leaf))
         return self.live[-1]
