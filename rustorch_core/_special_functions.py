@@ -659,7 +659,7 @@ entr = unary(
 )
 rel_entr = binary(
     "rel_entr",
-    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
+    (lambda g, x1, x2: g * (_log_ratio(x1, x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
     "x1 * log(x1 / x2), 0 where x1 is 0, and infinity where either is negative",
     _rel_entr,
     domain=(0.2, 3.0),
@@ -667,7 +667,7 @@ rel_entr = binary(
 )
 kl_div = binary(
     "kl_div",
-    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
+    (lambda g, x1, x2: g * _log_ratio(x1, x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
     "x1 * log(x1 / x2) - x1 + x2, and infinity where either is negative",
     lambda x1, x2: _rel_entr(x1, x2) - x1 + x2,
     domain=(0.2, 3.0),
@@ -695,6 +695,12 @@ def _binom_slope(y: Tensor, n: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     is_crossing = logical_and(_is_pole(x2), logical_not(_is_pole(n + 1)))
     crossing = beta(where(is_crossing, n + 1, 1), where(is_crossing, 1 - x2, 1)) * cos(math.pi * x2)
     return where(is_crossing, crossing, y * _digammas_apart(x1, where(is_crossing, 1, x2)))
+
+
+def _log_ratio(x1: Tensor, x2: Tensor) -> Tensor:
+    """log(x1 / x2), and where both are 0 what makes x1 log(x1 / x2) flat there."""
+    is_corner = logical_and(x1 == 0, x2 == 0)
+    return where(is_corner, -1, log(where(is_corner, 1, x1) / where(is_corner, 1, x2)))
 
 
 def _quotient(x1: Tensor, x2: Tensor) -> Tensor:
