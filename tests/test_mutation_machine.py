@@ -214,7 +214,7 @@ class Pair:
 
 
 def in_memory(made: Any) -> Array:
-    """An array as NumPy made it; where memory has but one order, as it has off the host, in that one, if it is no view."""
+    """An array as NumPy made it; where memory has but one order, as off the host, in that one, if it is no view."""
     array = np.asarray(made)
     return array if rt.device().shares_host_memory or array.base is not None else np.asarray(array, order="C")
 
