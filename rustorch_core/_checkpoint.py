@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from rustorch_core import _graph, _tree
 from rustorch_core._autograd import walk
 from rustorch_core._function import Kept, Replaced, record_function, share_with_living
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import OperandError
+from rustorch_core.errors import GradientError, OperandError
 
 
 class Stream(Protocol):
@@ -78,6 +79,10 @@ def checkpoint(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     Returns:
         what `fn` returns, any pytree. Gradients of every order flow to the arguments and to whatever else it uses.
 
+    Raises:
+        OperandError: where `fn` is no function, or returns a generator.
+        GradientError: in the backward pass, where the second call returns or uses other tensors than the first.
+
     Source: Chen et al. 2016, arXiv:1604.06174; PyTorch: utils.checkpoint.
 
     Example:
@@ -106,6 +111,9 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     since = _graph.now()
     with _noting_draws(states):
         result = fn(*args, **kwargs)
+    name = f"checkpoint({getattr(fn, '__name__', type(fn).__name__)})"
+    if inspect.isgenerator(result) or inspect.isawaitable(result):
+        raise OperandError(f"{name}: a {type(result).__name__} came, whose body runs later; return a list or a tuple")
     outputs, rebuild_output = _tree.flatten(result)
     given = {id(leaf) for leaf in leaves}
     places = [
@@ -116,16 +124,22 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     del leaves
     if not places:
         return result, []
-    parents = _graph.boundary([outputs[index]._node for index in places], since)
+    parents = _graph.boundary(_nodes(outputs, places), since)
+    forms = _forms(outputs, places)
 
     def pull_back(parts: Mapping[int, Tensor]) -> list[Tensor | None]:
         again_since = _graph.now()
         with _drawing_again(states), _graph.set_recording(True):
             again_args, again_kwargs = rebuild([each.restored() if isinstance(each, Kept) else each for each in kept])
             again = _tree.flatten(fn(*again_args, **again_kwargs))[0]
+        if _forms(again, places) != forms or _graph.boundary(_nodes(again, places), again_since) != parents:
+            raise GradientError(
+                f"{name}: called once more, it returned other tensors than the first time, or used others; "
+                "what it reads must not change until the backward pass"
+            )
         create_graph = _graph.recording()
         found = walk(
-            [(again[index]._node, g) for index, g in parts.items() if again[index]._node is not None],
+            [(again[index]._node, g) for index, g in parts.items()],
             wanted=frozenset(parents),
             retain_graph=create_graph,
             create_graph=create_graph,
@@ -133,6 +147,15 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
         )
         return [found.get(parent) for parent in parents]
 
-    name = f"checkpoint({getattr(fn, '__name__', type(fn).__name__)})"
     recorded, replaced = record_function(name, parents, pull_back, outputs, places)
     return rebuild_output(recorded), replaced
+
+
+def _nodes(outputs: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    return [outputs[index]._node for index in places]
+
+
+def _forms(outputs: Sequence[Any], places: Sequence[int]) -> list[Any]:
+    """Of how many outputs there are, and what those with a gradient are like."""
+    chosen = [outputs[index] if index < len(outputs) else None for index in places]
+    return [len(outputs), *[(x.shape, x._key) if isinstance(x, Tensor) and x._node else None for x in chosen]]

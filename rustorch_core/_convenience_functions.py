@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy
 
@@ -24,7 +25,7 @@ from rustorch_core._elementwise_functions import (
     where,
 )
 from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erfc
-from rustorch_core._special_functions import binary, digamma, gamma, unary
+from rustorch_core._special_functions import _is_pole, _slope, binary, digamma, gamma, unary
 from rustorch_core._tensor import Tensor
 from rustorch_core._ufunc_functions import cbrt, exp2, sinc
 
@@ -143,13 +144,13 @@ def _gammasgn(x: Tensor) -> Tensor:
 
 
 def _rgamma(x: Tensor) -> Tensor:
-    is_pole = logical_and(x <= 0, x == floor(x))
+    is_pole = _is_pole(x)
     return where(is_pole, 0, 1 / gamma(where(is_pole, 1, x)))
 
 
 def _rgamma_slope(y: Tensor, x: Tensor) -> Tensor:
     """The derivative of 1 / gamma; where gamma has a pole at -n, it crosses 0 with (-1)**n n!."""
-    is_pole = logical_and(x <= 0, x == floor(x))
+    is_pole = _is_pole(x)
     return where(is_pole, gamma(where(is_pole, 1 - x, 1)) * cos(math.pi * x), -y * digamma(where(is_pole, 1, x)))
 
 
@@ -189,35 +190,59 @@ def _root(x: Tensor, exponent: Tensor) -> Tensor:
     return where(is_near, series, log1p(where(is_near, 1, product)) / where(is_near, 1, exponent))
 
 
+def _boxcox(x1: Tensor, x2: Tensor) -> Tensor:
+    return _power_less_one(log(x1), x2)
+
+
+def _boxcox1p(x1: Tensor, x2: Tensor) -> Tensor:
+    return _power_less_one(log1p(x1), x2)
+
+
+def _inv_boxcox(x1: Tensor, x2: Tensor) -> Tensor:
+    return exp(_root(x1, x2))
+
+
+def _inv_boxcox1p(x1: Tensor, x2: Tensor) -> Tensor:
+    return expm1(_root(x1, x2))
+
+
+def _inverse_slope(compose: Callable[..., Tensor], g: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+    """The derivative of the inverse by the exponent, with its limit at the end of the domain."""
+    is_end = x1 * x2 == -1
+    limit = -x1 * x1 * where(is_end, 0, x1) ** (1 - x2)
+    return where(is_end, limit, _slope(compose, g, 1, where(is_end, 0, x1), x2))
+
+
+# By x1 the rules are closed, for at the ends of the domain the compositions know their limits alone.
 boxcox = binary(
     "boxcox",
-    None,
+    (lambda g, x1, x2: g * x1 ** (x2 - 1), lambda g, x1, x2: g * _slope(_boxcox, g, 1, x1, x2)),
     "(x1**x2 - 1) / x2, and log(x1) where x2 is 0",
-    lambda x1, x2: _power_less_one(log(x1), x2),
+    _boxcox,
     domain=(0.3, 3.0),
     reference=lambda x1, x2: (x1**x2 - 1) / x2,
 )
 boxcox1p = binary(
     "boxcox1p",
-    None,
+    (lambda g, x1, x2: g * (1 + x1) ** (x2 - 1), lambda g, x1, x2: g * _slope(_boxcox1p, g, 1, x1, x2)),
     "the Box-Cox transform of 1 + x1",
-    lambda x1, x2: _power_less_one(log1p(x1), x2),
+    _boxcox1p,
     domain=(0.3, 3.0),
     reference=lambda x1, x2: ((1 + x1) ** x2 - 1) / x2,
 )
 inv_boxcox = binary(
     "inv_boxcox",
-    None,
+    (lambda g, y, x2: g * y ** (1 - x2), lambda g, x1, x2: g * _inverse_slope(_inv_boxcox, g, x1, x2)),
     "the inverse of the Box-Cox transform in x1",
-    lambda x1, x2: exp(_root(x1, x2)),
+    _inv_boxcox,
     domain=(0.3, 3.0),
     reference=lambda x1, x2: (1 + x1 * x2) ** (1 / x2),
 )
 inv_boxcox1p = binary(
     "inv_boxcox1p",
-    None,
+    (lambda g, y, x2: g * (1 + y) ** (1 - x2), lambda g, x1, x2: g * _inverse_slope(_inv_boxcox1p, g, x1, x2)),
     "the inverse of the Box-Cox transform of 1 + x1",
-    lambda x1, x2: expm1(_root(x1, x2)),
+    _inv_boxcox1p,
     domain=(0.3, 3.0),
     reference=lambda x1, x2: (1 + x1 * x2) ** (1 / x2) - 1,
 )

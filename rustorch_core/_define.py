@@ -188,6 +188,23 @@ def _publish(op: Op, function: Any, text: str, source: str) -> None:
     function.op = op
     op.function = function
     attach(op.name, function)
+    if op.keeps_kind:
+        attach(f"{op.name}_", in_place(op))
+
+
+def in_place(op: Op) -> Callable[..., Tensor]:
+    """`x.exp_()` and its like: what an elementwise op returns, written into the memory of `x` (PyTorch)."""
+    name = f"{op.name}_"
+
+    def method(x: Tensor, /, *args: Any, **kwargs: Any) -> Tensor:
+        from rustorch_core._mutation import overwrite
+
+        assert op.function is not None
+        return overwrite(x, op.function(x, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"Write what `{op.name}` returns into the memory of the tensor; returns the tensor (PyTorch)."
+    return method
 
 
 def attach(name: str, function: Callable[..., Any]) -> None:

@@ -7,7 +7,6 @@ The slope in the argument has a closed form; that in a parameter is taken throug
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -17,19 +16,19 @@ from rustorch_core._data_type_functions import finfo
 from rustorch_core._data_types import Defaults, is_floating
 from rustorch_core._define import beside, cast, composition
 from rustorch_core._elementwise_functions import abs, exp, isfinite, log, log1p, logical_and, sign, sqrt, where
-from rustorch_core._manipulation_functions import broadcast_arrays, broadcast_to
+from rustorch_core._manipulation_functions import broadcast_arrays
 from rustorch_core._neural_functions import _polynomial
 from rustorch_core._special_functions import (
     _GAMMALN_FAR,
     _at_least_single,
     _far,
+    _slope,
     betaln,
     binary,
     gammaln,
     ndtr,
 )
 from rustorch_core._tensor import Tensor
-from rustorch_core._transforms import grad
 from rustorch_core.errors import OperandError
 
 __all__ = ["betainc", "betaincc", "chdtr", "chdtrc", "fdtr", "fdtrc", "gammainc", "gammaincc", "stdtr"]
@@ -42,13 +41,6 @@ _TERMS_AT_ONCE = 8
 def _has_settled(n: int, change: Tensor, limit: Any) -> bool:
     """Whether the last terms of all elements were too small to count; NaN counts as small."""
     return n % _TERMS_AT_ONCE == 0 and not bool(statistical.any(abs(change.detach()) > limit))
-
-
-def _slope(compose: Callable[..., Tensor], g: Tensor, position: int, *inputs: Tensor) -> Tensor:
-    """The derivative of an elementwise composition in one of its inputs, through its own operations."""
-    spread = [broadcast_to(x, g.shape) for x in inputs]
-    slope: Tensor = grad(lambda *xs: statistical.sum(compose(*xs)), position)(*spread)
-    return slope
 
 
 def _log_less_shift(ratio: Tensor, shift: Tensor) -> Tensor:
@@ -130,6 +122,11 @@ def _gamma_slope(a: Tensor, x: Tensor) -> Tensor:
     return where(x > 0, exp((a - 1) * log(safe) - safe - gammaln(a)), where(a == 1, 1.0, where(a < 1, math.inf, 0.0)))
 
 
+def _off_zero(a: Tensor) -> Tensor:
+    """The parameter, and in place of 0 the next number, where the slope is the same and no limit is to be taken."""
+    return a + cast(a == 0, a.dtype) * finfo(a.dtype).smallest_normal
+
+
 def _gammainc(a: Tensor, x: Tensor) -> Tensor:
     return _both_gammas(a, x)[0]
 
@@ -148,7 +145,7 @@ _gammas_by_parts = numpy.vectorize(_gamma_by_parts, otypes=[float])
 
 gammainc = binary(
     "gammainc",
-    (lambda g, x1, x2: g * _slope(_gammainc, g, 0, x1, x2), lambda g, x1, x2: g * _gamma_slope(x1, x2)),
+    (lambda g, x1, x2: g * _slope(_gammainc, g, 0, _off_zero(x1), x2), lambda g, x1, x2: g * _gamma_slope(x1, x2)),
     "the regularised lower incomplete gamma function of parameter x1 at x2",
     _gammainc,
     domain=(0.3, 6.0),
@@ -156,7 +153,7 @@ gammainc = binary(
 )
 gammaincc = binary(
     "gammaincc",
-    (lambda g, x1, x2: g * _slope(_gammaincc, g, 0, x1, x2), lambda g, x1, x2: -g * _gamma_slope(x1, x2)),
+    (lambda g, x1, x2: g * _slope(_gammaincc, g, 0, _off_zero(x1), x2), lambda g, x1, x2: -g * _gamma_slope(x1, x2)),
     "the regularised upper incomplete gamma function of parameter x1 at x2",
     _gammaincc,
     domain=(0.3, 6.0),

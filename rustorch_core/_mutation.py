@@ -6,6 +6,7 @@ gradient is that of the same program written without mutation.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from typing import Any
 from rustorch_core import _dispatch, _graph, _linear_algebra_functions, _memory, _native_indexing
 from rustorch_core._creation_functions import arange, asarray, zeros
 from rustorch_core._data_types import CATEGORIES, KINDS, DType, bool_
-from rustorch_core._define import COMPARISONS, Prepared, attach, beside, cast, op
-from rustorch_core._elementwise_functions import where
+from rustorch_core._define import COMPARISONS, Prepared, attach, beside, cast, in_place, op, promoted
+from rustorch_core._elementwise_functions import clip, where
 from rustorch_core._indexing_functions import _get, _kept_key, _native_key
 from rustorch_core._manipulation_functions import broadcast_to, reshape
 from rustorch_core._memory import Path, before_write
 from rustorch_core._native_indexing import is_basic
-from rustorch_core._op import REGISTRY
+from rustorch_core._op import REGISTRY, Op
 from rustorch_core._tensor import Tensor, same_device, tensor_like
 from rustorch_core.errors import ArgumentError, DTypeError, GradientError, ShapeError
 
@@ -228,25 +229,31 @@ def _fitting(name: str, x: Tensor, value: Tensor) -> Tensor:
     """
     if value.dtype is x.dtype:
         return value
-    kinds = ["boolean", "integer", "real floating-point", "complex floating-point"]
-    ranks = [next(rank for rank, kind in enumerate(kinds) if each.dtype in CATEGORIES[kind]) for each in (x, value)]
-    if ranks[1] > ranks[0]:
+    if _rank(value) > _rank(x):
         raise DTypeError(f"{name}: {value.dtype} cannot be written into a tensor of {x.dtype}; convert one with astype")
     return cast(value, x.dtype)
 
 
-def overwrite(x: Tensor, value: Tensor) -> Tensor:
-    """Write a whole value into the memory of `x`; returns `x`.
+def _rank(x: Tensor) -> int:
+    """The place of a tensor's kind among those that can be written into the later ones."""
+    kinds = ["boolean", "integer", "real floating-point", "complex floating-point"]
+    return next(rank for rank, kind in enumerate(kinds) if x.dtype in CATEGORIES[kind])
+
+
+def overwrite(x: Tensor, value: Tensor, name: str = "in place") -> Tensor:
+    """Write what an op made of `x` into the memory of `x`; returns `x`.
 
     Raises:
-        ShapeError: where the value would not fit into the shape of `x`.
-        DTypeError: where it would lose its kind, or its sign.
+        GradientError: for the memory of a leaf that requires a gradient, outside `no_grad()`.
+        ShapeError: where the result would not fit into the shape of `x`.
+        DTypeError: where it is of another kind, or would lose its sign.
     """
     if value.shape != x.shape:
-        raise ShapeError(f"in place: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
-    if x.dtype in KINDS["unsigned integer"] and value.dtype in KINDS["signed integer"]:
-        raise DTypeError(f"in place: a result of {value.dtype} does not fit into a tensor of {x.dtype}; use astype")
-    _write("in place", x, _fitting("in place", x, value), (Ellipsis,))
+        raise ShapeError(f"{name}: a result of shape {value.shape} does not fit into a tensor of shape {x.shape}")
+    is_signed = x.dtype in KINDS["unsigned integer"] and value.dtype in KINDS["signed integer"]
+    if is_signed or _rank(value) < _rank(x):
+        raise DTypeError(f"{name}: a result of {value.dtype} does not fit into a tensor of {x.dtype}; use astype")
+    _write(name, x, _fitting(name, x, value), (Ellipsis,))
     return x
 
 
@@ -288,11 +295,60 @@ def _overlap(x: Tensor, other: Tensor) -> bool:
     return x is not other and x._place[0].buffer is other._place[0].buffer
 
 
+def _as_method(op: Op, assign: Callable[[Tensor, Any], Any]) -> Callable[..., Tensor]:
+    """`x.add_(y)` and its like: an operator in place, written as a method (PyTorch)."""
+
+    @functools.wraps(in_place(op))
+    def method(x: Tensor, other: Any, /) -> Tensor:
+        result = assign(x, other)
+        return promoted(op.name, x, other)[0] if result is NotImplemented else result  # which raises
+
+    return method
+
+
+def _with_alpha(assign: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same with a number that multiplies what is added."""
+
+    @functools.wraps(assign)
+    def method(x: Tensor, other: Any, /, *, alpha: Any = 1) -> Tensor:
+        return assign(x, other if type(alpha) is int and alpha == 1 else other * alpha)
+
+    return method
+
+
 for stated in list(REGISTRY.values()):
     if stated.kind == "binary" and stated.operator not in (None, *COMPARISONS):
         native_dtypes = CATEGORIES[stated.category] if stated.has_native_operator else frozenset()
-        setattr(Tensor, f"__i{stated.operator}__", _in_place(stated.operator, native_dtypes))
+        assign = _in_place(stated.operator, native_dtypes)
+        setattr(Tensor, f"__i{stated.operator}__", assign)
+        setattr(Tensor, f"{stated.name}_", _as_method(stated, assign))
 attach("__imatmul__", _in_place(_linear_algebra_functions.matmul.__name__, frozenset()))
+attach("clip_", in_place(clip.op))  # type: ignore[attr-defined]
+
+for name in ("add_", "subtract_"):
+    setattr(Tensor, name, _with_alpha(vars(Tensor)[name]))
+# PyTorch's shorter names for some of them.
+for ours, theirs in (
+    ("subtract", "sub"),
+    ("multiply", "mul"),
+    ("divide", "div"),
+    ("negative", "neg"),
+    ("clip", "clamp"),
+):
+    attach(f"{theirs}_", vars(Tensor)[f"{ours}_"])
+
+
+def _fill_(x: Tensor, value: Any) -> Tensor:
+    """Write a number, or a tensor without axes, into every place; returns the tensor (PyTorch)."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise ShapeError(f"fill_: expected a number or a tensor without axes, met shape {value.shape}; use copy_")
+    _setitem(x, ..., value)
+    return x
+
+
+def _zero_(x: Tensor) -> Tensor:
+    """Write 0 into every place; returns the tensor (PyTorch)."""
+    return _fill_(x, 0)
 
 
 def _copy_(x: Tensor, source: Any) -> Tensor:
@@ -309,3 +365,5 @@ def _clone(x: Tensor) -> Tensor:
 attach("__setitem__", _setitem)
 attach("copy_", _copy_)
 attach("clone", _clone)
+attach("fill_", _fill_)
+attach("zero_", _zero_)

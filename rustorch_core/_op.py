@@ -150,6 +150,12 @@ class Op:
     def is_differentiable(self) -> bool:
         return any(rule is not None for rule in self.rules) or (self.compose is not None and not self.no_gradient)
 
+    @property
+    def keeps_kind(self) -> bool:
+        """Whether results can be of the kind of the inputs: of an elementwise op that answers no question."""
+        is_question = not self.is_differentiable and not self.no_gradient
+        return not is_question or CATEGORIES[self.category] <= CATEGORIES["integer or boolean"]
+
     def rule(self, position: int) -> Rule | None:
         """The rule for an input; the last one serves all that follow."""
         return self.rules[min(position, len(self.rules) - 1)] if self.rules else None

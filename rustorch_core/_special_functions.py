@@ -48,6 +48,7 @@ from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erf, erfc, s
 from rustorch_core._neural_functions import sigmoid as expit
 from rustorch_core._searching_functions import unique_values
 from rustorch_core._tensor import Tensor
+from rustorch_core._transforms import grad
 from rustorch_core.errors import ArgumentError, DTypeError
 
 __all__ = [
@@ -96,6 +97,13 @@ def _at_least_single(compose: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return cast(compose(*wide, **attributes), dtype)
 
     return run
+
+
+def _slope(compose: Callable[..., Tensor], g: Tensor, position: int, *inputs: Tensor) -> Tensor:
+    """The derivative of an elementwise composition in one of its inputs, through its own operations."""
+    spread = [broadcast_to(x, g.shape) for x in inputs]
+    slope: Tensor = grad(lambda *xs: statistical.sum(compose(*xs)), position)(*spread)
+    return slope
 
 
 def _published(function: Any, name: str) -> Any:
@@ -212,6 +220,17 @@ def _digamma_by_recurrence(x: Any) -> Any:
     z = x + 30
     tail = numpy.log(z) - 1 / (2 * z) - 1 / (12 * z**2) + 1 / (120 * z**4) - 1 / (252 * z**6)
     return tail - numpy.sum([1 / (x + k) for k in range(30)], axis=0)
+
+
+def _is_pole(x: Tensor) -> Tensor:
+    """Where the gamma function has its poles."""
+    return logical_and(x <= 0, x == round(x))
+
+
+def _digammas_apart(x1: Tensor, x2: Tensor) -> Tensor:
+    """digamma(x1) - digamma(x2), also where both have a pole: by reflection, whose cotangents take each other away."""
+    are_poles = logical_and(_is_pole(x1), _is_pole(x2))
+    return digamma(where(are_poles, 1 - x1, x1)) - digamma(where(are_poles, 1 - x2, x2))
 
 
 gammaln = unary(
@@ -455,7 +474,7 @@ _log_gamma_of = numpy.vectorize(math.lgamma, otypes=[float])
 
 betaln = binary(
     "betaln",
-    (lambda g, x1, x2: g * (digamma(x1) - digamma(x1 + x2)), lambda g, x1, x2: g * (digamma(x2) - digamma(x1 + x2))),
+    (lambda g, x1, x2: g * _digammas_apart(x1, x1 + x2), lambda g, x1, x2: g * _digammas_apart(x2, x1 + x2)),
     "the logarithm of the absolute value of the beta function",
     _betaln,
     domain=(0.3, 6.0),
@@ -476,8 +495,15 @@ beta = binary(
 binom = binary(
     "binom",
     (
-        lambda g, y, x1, x2: g * y * (digamma(x1 + 1) - digamma(x1 - x2 + 1)),
-        lambda g, y, x1, x2: g * y * (digamma(x1 - x2 + 1) - digamma(x2 + 1)),
+        lambda g, y, x1, x2: g * _binom_slope(y, x1, x1 + 1, x1 - x2 + 1),
+        lambda g, y, x1, x2: (
+            g
+            * where(
+                _is_pole(x2 + 1),
+                _binom_slope(y, x1, x1 - x2 + 1, x2 + 1),
+                -_binom_slope(y, x1, x2 + 1, x1 - x2 + 1),
+            )
+        ),
     ),
     "the binomial coefficient, gamma(x1 + 1) / (gamma(x2 + 1) gamma(x1 - x2 + 1))",
     _binom,
@@ -633,7 +659,7 @@ entr = unary(
 )
 rel_entr = binary(
     "rel_entr",
-    (lambda g, x1, x2: g * (log(x1 / x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
+    (lambda g, x1, x2: g * (_log_ratio(x1, x2) + 1), lambda g, x1, x2: -g * _quotient(x1, x2)),
     "x1 * log(x1 / x2), 0 where x1 is 0, and infinity where either is negative",
     _rel_entr,
     domain=(0.2, 3.0),
@@ -641,7 +667,7 @@ rel_entr = binary(
 )
 kl_div = binary(
     "kl_div",
-    (lambda g, x1, x2: g * log(x1 / x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
+    (lambda g, x1, x2: g * _log_ratio(x1, x2), lambda g, x1, x2: g * (1 - _quotient(x1, x2))),
     "x1 * log(x1 / x2) - x1 + x2, and infinity where either is negative",
     lambda x1, x2: _rel_entr(x1, x2) - x1 + x2,
     domain=(0.2, 3.0),
@@ -658,10 +684,23 @@ def _log_but_at_0(logarithm: Callable[[Tensor], Tensor], x1: Tensor, x2: Tensor,
 def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
     total = x1 + x2
-    is_crossing = logical_and(total <= 0, total == round(total))
+    is_crossing = _is_pole(total)
     crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1))
     crossing = crossing * gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
     return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
+
+
+def _binom_slope(y: Tensor, n: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
+    """Y (digamma(x1) - digamma(x2)). Where gamma(x2) has a pole and gamma(n + 1) none, 1 / gamma(x2) crosses 0."""
+    is_crossing = logical_and(_is_pole(x2), logical_not(_is_pole(n + 1)))
+    crossing = beta(where(is_crossing, n + 1, 1), where(is_crossing, 1 - x2, 1)) * cos(math.pi * x2)
+    return where(is_crossing, crossing, y * _digammas_apart(x1, where(is_crossing, 1, x2)))
+
+
+def _log_ratio(x1: Tensor, x2: Tensor) -> Tensor:
+    """log(x1 / x2), and where both are 0 what makes x1 log(x1 / x2) flat there."""
+    is_corner = logical_and(x1 == 0, x2 == 0)
+    return where(is_corner, -1, log(where(is_corner, 1, x1) / where(is_corner, 1, x2)))
 
 
 def _quotient(x1: Tensor, x2: Tensor) -> Tensor:

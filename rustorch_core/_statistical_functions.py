@@ -313,7 +313,7 @@ def logsumexp(x: Tensor, /, *, axis: Axes = None, keepdims: bool = False) -> Ten
         axis: axis or axes; None takes all elements.
         keepdims: keep the axes with length 1.
     """
-    largest = max(x, axis=axis, keepdims=True)
+    largest = max(x, axis=axis, keepdims=True) if x.size else sum(x, axis=axis, keepdims=True)
     largest = where(largest - largest == 0, largest, 0)
     result = log(sum(exp(x - largest), axis=axis, keepdims=True)) + largest
     if keepdims:

@@ -22,7 +22,7 @@ from rustorch.linalg import (
     svdvals,
     vector_norm,
 )
-from rustorch.special import entr, rel_entr, xlog1py, xlogy
+from rustorch.special import binom, boxcox, entr, gammainc, kl_div, rel_entr, xlog1py, xlogy
 from rustorch.testing import assert_close, gradcheck
 
 INF, NAN = math.inf, math.nan
@@ -81,7 +81,11 @@ EDGES = [
     (xlogy, [[0.0, 0.0, 1.0], [0.0, 2.0, 2.0]], [[0, math.log(2), math.log(2)], [0, 0, 0.5]]),
     (xlog1py, [[0.0, 1.0], [-1.0, 1.0]], [[0, math.log(2)], [0, 0.5]]),
     (entr, [[0.0, 1.0]], [[INF, -1]]),
-    (rel_entr, [[0.0, 1.0], [2.0, 1.0]], [[-INF, 1], [0, -1]]),
+    (rel_entr, [[0.0, 1.0, 0.0], [2.0, 1.0, 0.0]], [[-INF, 1, 0], [0, -1, 0]]),
+    (kl_div, [[0.0, 1.0], [0.0, 1.0]], [[-1, 0], [1, 0]]),
+    (binom, [[1.0, 4.0, -2.0], [2.0, 2.0, -1.0]], [[0.5, 3.5, 0], [-0.5, 0, 0]]),
+    (boxcox, [[0.0, 0.0], [1.0, 0.5]], [[1, INF], [1, 4]]),
+    (gammainc, [[0.0, 1.0], [0.5, 0.0]], [[-0.5597735947761608, 0], [0, 1]]),
     (lambda x: rt.std(x), [[1.0, 1.0]], [[0, 0]]),
     pytest.param(
         lambda x: rt.var(x, correction=1),
@@ -93,6 +97,7 @@ EDGES = [
     (rt.logaddexp, [[-INF, -INF, INF, 0.0], [-INF, 0.0, 0.0, INF]], [[0, 0, 1, 0], [0, 1, 0, 1]]),
     (rt.logsumexp, [[-INF, -INF]], [[0, 0]]),
     (rt.logsumexp, [[-INF, 1.0]], [[0, 1]]),
+    (rt.logsumexp, [[]], [[]]),
     (lambda x: rt.softmax(x)[1], [[-INF, 1.0, 1.0]], [[0, 0.25, -0.25]]),
     (lambda x: rt.log_softmax(x)[1], [[-INF, 1.0, 1.0]], [[0, 0.5, -0.5]]),
     (rt.sigmoid, [[-1000.0, 1000.0, INF]], [[0, 0, 0]]),

@@ -225,6 +225,48 @@ def test_checkpoint_has_the_same_value_and_gradient():
     gradcheck(lambda x, w, b: loss(rt.checkpoint, x, w, b), (x, w, b), order=3)
 
 
+@pytest.mark.parametrize("second", [lambda x: rt.stack([x, x]), lambda x: [x * 2, x], lambda x: x.detach()])
+def test_checkpoint_refuses_another_result_the_second_time(second):
+    x = tensor([0.5, 2.0]).requires_grad_()
+    functions = iter([lambda x: x * 2, second])
+    doubled = rt.checkpoint(lambda x: next(functions)(x), x)
+    with pytest.raises(rt.errors.GradientError, match="called once more, it returned other tensors"):
+        doubled.sum().backward()
+
+
+def test_checkpoint_refuses_what_changes_or_runs_later():
+    x = tensor([0.5, 2.0]).requires_grad_()
+    scale = x * 2
+    product = rt.checkpoint(lambda x: x * scale, x)
+    scale.mul_(3)
+    with pytest.raises(rt.errors.GradientError, match="what it reads must not change"):
+        product.sum().backward()
+    assert x.grad is None
+    with pytest.raises(rt.errors.OperandError, match=r"generator came, .* return a list"):
+        rt.checkpoint(lambda x: (part * 2 for part in x), x)
+
+
+def test_checkpoint_of_what_raises_leaves_no_trace():
+    generator = rt.random.Generator(0)
+    x = tensor([0.5, 2.0]).requires_grad_()
+    calls = iter([False, True])
+
+    def fn(x):
+        noise = generator.normal(shape=x.shape, dtype="float64")
+        if next(calls):
+            raise KeyError("the second time")
+        return x * noise
+
+    loss = rt.checkpoint(fn, x).sum()
+    state = generator.get_state()
+    with pytest.raises(KeyError, match="the second time"):
+        loss.backward()
+    assert str(generator.get_state()) == str(state)
+    assert x.grad is None
+    rt.checkpoint(rt.square, x).sum().backward()
+    assert x.grad.tolist() == [1, 4]
+
+
 def test_checkpoint_runs_once_more_for_all_outputs():
     x = tensor(0.5).requires_grad_()
     with Counted("tanh") as counted:

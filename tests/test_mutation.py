@@ -143,6 +143,79 @@ def test_bitwise_operators_in_place() -> None:
     assert n.tolist() == [[2, 1], [4, 3]]
 
 
+#: Ops whose result can take its input's place, each with its method.
+IN_PLACE = [op for op in REGISTRY.values() if hasattr(rt.Tensor, f"{op.name}_")]
+
+
+def test_every_elementwise_op_that_answers_no_question_has_a_method_in_place() -> None:
+    names = {op.name for op in IN_PLACE}
+    assert {"add", "bitwise_and", "clip", "conj", "exp", "floor", "logical_or", "nextafter", "relu"} <= names
+    assert not names & {"equal", "isnan", "less", "signbit", "sum"}
+    with pytest.raises(RusTorchError, match="exp_"):
+        rt.ones(3).requires_grad_().exp_()
+
+
+@pytest.mark.parametrize("op", IN_PLACE, ids=lambda op: op.name)
+def test_a_method_in_place_is_the_op_and_a_write(op) -> None:  # type: ignore[no-untyped-def]
+    """Into a view, whose base follows; a result of another shape or kind is refused."""
+    in_place = getattr(rt.Tensor, f"{op.name}_")
+    for dtype in CATEGORIES[op.category] & {rt.float32, rt.int64, rt.bool, rt.complex128}:
+        for sample in samples(op, dtype):
+            x, *rest = [rt.asarray(array) for array in sample.arrays]
+            limits = {"max": 1} if op.name == "clip" else {}
+            expected = op.function(x, *rest, **limits)
+            base = rt.stack([x, x], axis=-1)
+            view = base[..., 0]
+            if expected.shape != x.shape or expected.dtype != x.dtype:
+                with pytest.raises(RusTorchError, match=rf"{op.name}_|in place"):
+                    in_place(view, *rest, **limits)
+                continue
+            assert in_place(view, *rest, **limits) is view
+            np.testing.assert_array_equal(base[..., 0].numpy(), expected.numpy())
+            np.testing.assert_array_equal(base[..., 1].numpy(), x.numpy())
+
+
+@pytest.mark.parametrize("op", [op for op in IN_PLACE if op.is_differentiable], ids=lambda op: op.name)
+def test_the_gradient_of_a_method_in_place_is_that_of_the_op(op) -> None:  # type: ignore[no-untyped-def]
+    def gradient(write):  # type: ignore[no-untyped-def]
+        def loss(x, *rest):  # type: ignore[no-untyped-def]
+            both = rt.stack([x, x * x], axis=-1)
+            before = both * both
+            return rt.sum(rt.real((before + write(both, *rest)) ** 2))
+
+        return rt.grad(loss, range(len(inputs)))(*inputs)
+
+    def written(both, *rest):  # type: ignore[no-untyped-def]
+        getattr(both[..., 0], f"{op.name}_")(*rest)
+        return both
+
+    def computed(both, *rest):  # type: ignore[no-untyped-def]
+        return rt.stack([op.function(both[..., 0], *rest), both[..., 1]], axis=-1)
+
+    for dtype in CATEGORIES[op.category] & {rt.float64, rt.complex128}:
+        inputs = [rt.asarray(array) for array in next(iter(samples(op, dtype))).arrays]
+        if op.function(*inputs).dtype == dtype:
+            for ours, theirs in zip(gradient(written), gradient(computed), strict=True):
+                np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+
+
+def test_pytorchs_own_methods_in_place() -> None:
+    x = rt.asarray([1.0, -2.0, 3.0])
+    assert x.mul_(2).add_(1, alpha=-0.5).sub_(rt.ones(3), alpha=2).div_(2).neg_().clamp_(-1, 3) is x
+    assert x.tolist() == [0.25, 3, -1]
+    factor = rt.asarray(3.0).requires_grad_()
+    x.add_(rt.ones(3), alpha=factor)
+    x[0].sum().backward()
+    assert factor.grad.item() == 1
+    x = rt.zeros(3)
+    x[1:].fill_(7)
+    assert x.tolist() == [0, 7, 7]
+    assert x.zero_() is x
+    assert not x.any()
+    with pytest.raises(ShapeError, match="copy_"):
+        x.fill_(rt.ones(3))
+
+
 def test_overlapping_memory() -> None:
     array, x = both((6,))
     x[1:] = x[:-1]

@@ -213,6 +213,12 @@ class Pair:
     leaf: bool = False
 
 
+def in_memory(made: Any) -> Array:
+    """An array as NumPy made it; where memory has but one order, as off the host, in that one, if it is no view."""
+    array = np.asarray(made)
+    return array if rt.device().shares_host_memory or array.base is not None else np.asarray(array, order="C")
+
+
 class Recorder(RuleBasedStateMachine):
     """A machine on a device that sometimes records what it does, and sometimes does not."""
 
@@ -249,7 +255,7 @@ class Values(Recorder):
         self.foreign: list[tuple[Array, Array]] = []
 
     def add(self, tensor: rt.Tensor, array: Any, leaf: bool = False) -> Pair:
-        self.live.append(Pair(tensor, np.asarray(array), leaf))
+        self.live.append(Pair(tensor, in_memory(array), leaf))
         return self.live[-1]
 
     def both(self, ours: Callable[[], Any], theirs: Callable[[], Any]) -> Any:
@@ -560,6 +566,21 @@ IN_PLACE_OF_FLOATS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+#: Methods in place, and what they compute.
+METHODS: dict[str, tuple[Callable[[rt.Tensor, rt.Tensor], Any], Callable[[Array, Array], Any]]] = {
+    "add_": (lambda x, y: x.add_(y, alpha=-0.5), lambda x, y: x - 0.5 * y),
+    "mul_": (lambda x, y: x.mul_(y), lambda x, y: x * y),
+    "clamp_": (lambda x, y: x.clamp_(-7.0, 7.5), lambda x, y: np.clip(x, -7.0, 7.5)),
+    "fill_": (lambda x, y: x.fill_(rt.sum(y)), lambda x, y: np.full_like(x, np.sum(y))),
+    "sin_": (lambda x, y: x.sin_(), lambda x, y: np.sin(x)),
+    "tanh_": (lambda x, y: x.tanh_(), lambda x, y: np.tanh(x)),
+    "zero_": (lambda x, y: x.zero_(), lambda x, y: np.zeros_like(x)),
+}
+IN_PLACE_OF_FLOATS |= {
+    name: lambda x, y, both=both: both[isinstance(x, np.ndarray)](x, y) for name, both in METHODS.items()
+}
+
+
 @dataclass(eq=False)
 class Track:
     """A tensor, its array, and for each shadow how far its array is from that, in memory that lies the same way.
@@ -608,7 +629,7 @@ class Gradients(Recorder):
         self.expected: list[float] = [0.0] * len(SHADOWS)
 
     def add(self, tensor: rt.Tensor, value: Any, shadows: list[Any] | None = None, leaf: bool = False) -> Track:
-        value = np.asarray(value)
+        value = in_memory(value)
         shadows = [alike(value) for _ in SHADOWS] if shadows is None else [np.asarray(each) for each in shadows]
         self.live.append(Track(tensor, value, shadows, leaf))
         return self.live[-1]

@@ -12,7 +12,7 @@ from rustorch_conformance.checks import (
     check_no_gradient,
     check_value,
 )
-from rustorch_conformance.compositions import COMPOSITIONS, WITHOUT_GRADIENT, WRONG_AT_EDGES, public_functions
+from rustorch_conformance.compositions import COMPOSITIONS, WITHOUT_GRADIENT, public_functions
 from rustorch_conformance.pytest_plugin import device_under_test
 from rustorch_conformance.samples import Composition
 from rustorch_core import _plugins
@@ -25,7 +25,7 @@ DIFFERENTIABLE = [
     *(pytest.param(each, id=each.name) for each in COMPOSITIONS),
 ]
 ELEMENTWISE = [
-    pytest.param(op, id=name, marks=[pytest.mark.xfail(reason=WRONG_AT_EDGES[name])] if name in WRONG_AT_EDGES else [])
+    pytest.param(op, id=name)
     for name, op in REGISTRY.items()
     if op.kind in ("unary", "binary") and op.is_differentiable
 ]

@@ -1,5 +1,8 @@
 """SciPy on tensors: what it declares to take any array, with NumPy's values and gradients by finite differences."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import (
@@ -465,6 +468,20 @@ hierarchy.fcluster(hierarchy.linkage(R), 2.0, "distance")
 hierarchy.is_valid_linkage(hierarchy.linkage(R))
 Rotation.from_quat(G).approx_equal(Rotation.from_quat(G))
 """.strip().splitlines()
+
+
+def functions(expressions):
+    return {re.match(r"\(?([\w.]+)", each)[1] for each in expressions}
+
+
+def test_the_documentation_counts_what_is_here():
+    with_gradient, compiled, flat = map(functions, (DIFFERENTIABLE, COMPILED, FLAT))
+    text = Path(__file__, "../../../docs/consumers.md").resolve().read_text()
+    assert f"Of {len(with_gradient | compiled | flat)} functions" in text
+    assert f"{len(with_gradient)} stay on tensors" in text
+    assert f"({len(DIFFERENTIABLE)} calls" in text
+    assert f"{len(flat - with_gradient)} have none" in text
+    assert f"{len(compiled - with_gradient)} leave for compiled code" in text
 
 
 @pytest.mark.parametrize("expression", DIFFERENTIABLE)
