@@ -9,10 +9,12 @@ from typing import Any
 
 from rustorch_core import _plugins
 from rustorch_core._autograd import no_grad
+from rustorch_core._compiled_steps import compiled_steps, offers
 from rustorch_core._mutation import overwrite
 from rustorch_core._tensor import Tensor
 from rustorch_core._update_rules import RULES, State, UpdateRule, advance, begin, lookahead
 from rustorch_core.errors import ArgumentError, OperandError
+from rustorch_core.plugin import CompiledSteps
 
 
 def list_optimizers() -> list[str]:
@@ -83,6 +85,8 @@ class Optimizer:
         self._names: dict[int, str] = {}
         self._states: dict[str, State] = {}
         self._steps: dict[str, int] = {}
+        #: By the place of a group what takes its steps in one call; None where nothing does.
+        self._compiled: dict[int, CompiledSteps | None] = {}
         for group in _groups(model_or_parameters):
             self.add_param_group(group)
         if not self._names:
@@ -112,11 +116,38 @@ class Optimizer:
 
     @no_grad()
     def step(self) -> None:
-        """Update every parameter that has a gradient, in place."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
+        """Update every parameter that has a gradient, in place; where the device offers it, in one call for all."""
+        for place, group in enumerate(self.param_groups):
+            parameters = group["params"]
+            if place not in self._compiled:
+                self._compiled[place] = self._compile(group)
+            compiled = self._compiled[place]
+            left = parameters if compiled is None else [parameters[each] for each in compiled(group)]
+            if left and compiled is not None:
+                self._note_steps()
+                del self._compiled[place]  # made anew, for the steps taken are not what it counted
+            for parameter in left:
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
+
+    def _compile(self, group: Mapping[str, Any]) -> CompiledSteps | None:
+        """One call for a group's steps, if there is one; it changes the states in place."""
+        offered = offers(self.rule, group["params"])
+        if not offered:
+            return None
+        names = [self._names[id(parameter)] for parameter in group["params"]]
+        for name, parameter in zip(names, group["params"], strict=True):
+            if name not in self._states:
+                self._states[name] = begin(self.rule, parameter.detach(), group)
+        states, taken = [self._states[name] for name in names], [self._steps.get(name, 0) for name in names]
+        return compiled_steps(offered, group["params"], states, taken, group)
+
+    def _note_steps(self) -> None:
+        """Take over how many steps were taken in one call."""
+        for place, compiled in self._compiled.items():
+            if compiled is not None:
+                for parameter, count in zip(self.param_groups[place]["params"], compiled.taken(), strict=True):
+                    self._steps[self._names[id(parameter)]] = count
 
     def _update(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
         name = self._names[id(parameter)]
@@ -130,11 +161,12 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every parameter by its name, and the groups' options."""
+        self._note_steps()
         options = [{key: value for key, value in group.items() if key != "params"} for group in self.param_groups]
         names = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
         return {
             "optimizer": self.rule.name,
-            "state": {name: dict(state) for name, state in self._states.items()},
+            "state": {name: {key: part.clone() for key, part in each.items()} for name, each in self._states.items()},
             "steps": dict(self._steps),
             "param_groups": [{**each, "params": each_names} for each, each_names in zip(options, names, strict=True)],
         }
@@ -160,6 +192,7 @@ class Optimizer:
             raise ArgumentError(
                 f"load_state_dict: the parameters differ: {', '.join(differing) or 'they are grouped otherwise'}"
             )
+        self._compiled.clear()
         self._states = {
             name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()
         }
@@ -170,8 +203,9 @@ class Optimizer:
     # Parameters are known by their identity, which a copy or a pickle of the optimizer gives anew.
 
     def __getstate__(self) -> dict[str, Any]:
+        self._note_steps()
         names = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
-        return {**vars(self), "_names": names}
+        return {**vars(self), "_names": names, "_compiled": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -230,22 +230,34 @@ def _nadam_product(options: Options, step: int) -> float:
     return _PRODUCTS[(*key, step)]
 
 
-def _nadam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+def nadam_momenta(options: Options, step: int) -> tuple[float, float]:
+    """How much of NAdam's direction is the average of gradients, and how much the gradient."""
     now, later = _nadam_momentum(options, step), _nadam_momentum(options, step + 1)
     product = _nadam_product(options, step)
-    direction = later / (1 - product * later) * average + (1 - now) / (1 - product) * g
+    return later / (1 - product * later), (1 - now) / (1 - product)
+
+
+def _nadam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+    of_average, of_gradient = nadam_momenta(options, step)
+    direction = of_average * average + of_gradient * g
     return direction / _root(size, step, options) * options["lr"]
 
 
-def _radam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+def radam_factors(options: Options, step: int) -> tuple[float, bool]:
+    """RAdam's rate, and whether the variance is known well enough to divide by its root."""
     beta1, beta2 = options["betas"]
     most = 2 / (1 - beta2) - 1
     length = most - 2 * step * beta2**step / (1 - beta2**step)
-    lr = options["lr"] / (1 - beta1**step)
+    rate = options["lr"] / (1 - beta1**step)
     if length <= 5:
-        return average * lr
+        return rate, False
     rectified = math.sqrt((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length))
-    return average / (sqrt(size) + options["eps"]) * (lr * rectified * math.sqrt(1 - beta2**step))
+    return rate * rectified * math.sqrt(1 - beta2**step), True
+
+
+def _radam_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:
+    rate, is_divided = radam_factors(options, step)
+    return average / (sqrt(size) + options["eps"]) * rate if is_divided else average * rate
 
 
 def _adabound_change(p: Tensor, g: Tensor, average: Tensor, size: Tensor, step: int, options: Options) -> Any:

@@ -158,6 +158,20 @@ class Kernel:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
+class CompiledSteps(Protocol):
+    """What a kernel called `optim.` and an optimizer's name makes: one call for the step of all parameters of a group.
+
+    The kernel's `load` names a function `(core, parameters, states, taken, options)` that returns it, or raises
+    NotImplementedError for options that it does not serve; `core` is `rustorch_core._compiled_steps.CORE`.
+    """
+
+    def __call__(self, options: Mapping[str, Any], /) -> Sequence[int]:
+        """Take a step with every parameter that has a gradient; returns the places of those left to the rule itself."""
+
+    def taken(self) -> Sequence[int]:
+        """How many steps each parameter has taken."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OptimizerSpec:
     """An optimizer for `optim.create(name, ...)`; `load` names a function that returns its `UpdateRule`."""

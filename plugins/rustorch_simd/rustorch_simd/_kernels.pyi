@@ -1,5 +1,5 @@
 from types import NotImplementedType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,4 +31,17 @@ def softmax_gradient(
 def tanh(x: NDArray[np.float32], /) -> NDArray[np.float32] | NotImplementedType: ...
 def target() -> str: ...
 def targets() -> list[str]: ...
+
+class _Steps:
+    def __init__(
+        self,
+        core: Any,
+        name: str,
+        parameters: tuple[Any, ...],
+        states: tuple[tuple[Any, ...], ...],
+        taken: tuple[int, ...],
+    ) -> None: ...
+    def run(self, step: int, numbers: tuple[float, ...], among: list[int] = ..., /) -> list[int]: ...
+    def taken(self) -> list[int]: ...
+
 def _select(name: str, /) -> None: ...

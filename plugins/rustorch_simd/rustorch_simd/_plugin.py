@@ -26,6 +26,24 @@ NAMES = (
     "tanh",
 )
 
+#: Optimizers whose step is one call for all parameters.
+OPTIMIZERS = (
+    "adabelief",
+    "adabound",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsbound",
+    "amsgrad",
+    "lamb",
+    "lion",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "sgd",
+)
+
 
 def _check_forced_target() -> None:
     """A target that the user forces and that cannot run is heard at import; unforced, nothing is loaded yet."""
@@ -45,10 +63,16 @@ def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
         EnvironmentVariableError: where RUSTORCH_SIMD forces a target that this machine cannot run.
     """
     _check_forced_target()
-    return [
+    kernels = [
         Kernel(op=name, device="cpu", load=f"rustorch_simd._kernels:{name}", dtypes=frozenset({"float32"}), rank=10)
         for name in NAMES
     ]
+    both = frozenset({"float32", "float64"})
+    steps = [
+        Kernel(op=f"optim.{name}", device="cpu", load=f"rustorch_simd._steps:{name}", dtypes=both, rank=10)
+        for name in OPTIMIZERS
+    ]
+    return kernels + steps
 
 
 @hookimpl

@@ -127,11 +127,21 @@ static inline void row_layer_norm(ptrdiff_t length, float *y, const float *x, co
 }
 ROWS(layer_norm, INPUT(0), work->input[1], work->input[2], work->eps)
 
+#define REAL float
+#include "steps.h"
+#undef REAL
+#define REAL double
+#include "steps.h"
+#undef REAL
+
 #define JOIN_NOW(a, b) a##b
 #define JOIN(a, b) JOIN_NOW(a, b)
 extern const Kernels JOIN(kernels_, TARGET);
 const Kernels JOIN(kernels_, TARGET) = {
 #define FIELD(name) .name = kernel_##name,
     KERNELS(FIELD)
+#undef FIELD
+#define FIELD(name, states) .step_##name = {step_##name##_float, step_##name##_double},
+    STEPS(FIELD)
 #undef FIELD
 };

@@ -23,7 +23,25 @@
     KERNEL(softmax_gradient)                                                                                       \
     KERNEL(tanh)
 
-enum { MOST_INPUTS = 3 };
+/* Optimizers' steps on one array, each in float and in double, and of how many arrays its state is. */
+#define STEPS(STEP)                                                                                                \
+    STEP(sgd, 0)                                                                                                   \
+    STEP(sgd_momentum, 1)                                                                                          \
+    STEP(adam, 2)                                                                                                  \
+    STEP(adam_largest, 3)                                                                                          \
+    STEP(adamax, 2)                                                                                                \
+    STEP(adabelief, 2)                                                                                             \
+    STEP(adabound, 2)                                                                                              \
+    STEP(adabound_largest, 3)                                                                                      \
+    STEP(lamb, 2)                                                                                                  \
+    STEP(lion, 1)                                                                                                  \
+    STEP(adagrad, 1)                                                                                               \
+    STEP(rmsprop, 1)                                                                                               \
+    STEP(rmsprop_momentum, 2)                                                                                      \
+    STEP(rmsprop_centered, 2)                                                                                      \
+    STEP(rmsprop_centered_momentum, 3)
+
+enum { MOST_INPUTS = 3, MOST_STATES = 3, MOST_NUMBERS = 12 };
 
 /* Contiguous rows in, contiguous rows out; an elementwise kernel sees one long row. The output overlaps no input. */
 typedef struct {
@@ -35,9 +53,15 @@ typedef struct {
 
 typedef void Kernel(const Work *work);
 
+/* Change a value by its gradient and its state, all contiguous and of one length; see steps.h for the numbers. */
+typedef void Step(void *value, const void *gradient, void *const *state, ptrdiff_t length, const double *numbers);
+
 typedef struct {
 #define FIELD(name) Kernel *name;
     KERNELS(FIELD)
+#undef FIELD
+#define FIELD(name, states) Step *step_##name[2];
+    STEPS(FIELD)
 #undef FIELD
 } Kernels;
 

@@ -2,15 +2,16 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#define PY_ARRAY_UNIQUE_SYMBOL rustorch_simd_array_api
 #include <numpy/arrayobject.h>
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
+#include "module.h"
 
-static const Target *chosen;
+const Target *chosen;
 
 /* Below this many elements, letting other threads run costs more than the kernel. */
 enum { KEEP_GIL_BELOW = 4096 };
@@ -241,9 +242,9 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static int execute(PyObject *Py_UNUSED(module))
+static int execute(PyObject *module)
 {
-    if (PyArray_ImportNumPyAPI() < 0)
+    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddType(module, &StepsType) < 0)
         return -1;
     const char *forced = getenv("RUSTORCH_SIMD");
     return choose(forced != NULL && forced[0] != '\0' ? forced : NULL, PyExc_ImportError) ? 0 : -1;

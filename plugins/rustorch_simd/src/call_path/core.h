@@ -5,9 +5,7 @@
 #ifndef RUSTORCH_CORE_H
 #define RUSTORCH_CORE_H
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
+#include "../slots.h"
 #include <stddef.h>
 
 typedef struct {
@@ -41,8 +39,6 @@ static const struct { size_t type; const char *name; size_t offset; } slots[] = 
     SLOT_OF(saved, "array", array), SLOT_OF(saved, "key", key),
 };
 
-#define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
-
 /* Interned names, and what every node shares. */
 static PyObject *name_dtype, *name_keys, *name_on, *name_shape, *name_watchers, *zero, *no_attributes;
 
@@ -55,19 +51,6 @@ static int prepare_names(void) {
     zero = PyLong_FromLong(0);
     no_attributes = PyDict_New();
     return name_dtype && name_keys && name_on && name_shape && name_watchers && zero && no_attributes;
-}
-
-/* Where a class keeps an attribute that it declares in __slots__; whether it does. */
-static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
-    PyObject *member = PyObject_GetAttrString(type, name);
-    int found = member != NULL && Py_IS_TYPE(member, &PyMemberDescr_Type);
-    if (found) {
-        *offset = ((PyMemberDescrObject *)member)->d_member->offset;
-    } else if (member != NULL) {
-        PyErr_Format(PyExc_TypeError, "%R has no slot %s", type, name);
-    }
-    Py_XDECREF(member);
-    return found;
 }
 
 /* Take what a path is made of from core's namespace; whether it is what it should be. */
