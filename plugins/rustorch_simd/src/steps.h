@@ -8,7 +8,6 @@
 #define ROOT(x) ((REAL)(sizeof(REAL) == sizeof(float) ? sqrtf((float)(x)) : sqrt((double)(x))))
 #define SIZE(x) ((REAL)(sizeof(REAL) == sizeof(float) ? fabsf((float)(x)) : fabs((double)(x))))
 #define LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
-#define SMALLER(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
 
 #define STEP(name, ...)                                                                                            \
     static void STEP_NAME(name)(void *value, const void *gradient, void *const *state, ptrdiff_t length,           \
@@ -39,9 +38,12 @@ STEP(adam, MEAN SQUARE p -= (k4 * s0[i] + k5 * g) / (ROOT(s1[i]) * k6 + k7);)
 STEP(adam_largest, MEAN SQUARE s2[i] = LARGER(s1[i], s2[i]); p -= k4 * s0[i] / (ROOT(s2[i]) * k6 + k7);)
 STEP(adamax, MEAN REAL size = SIZE(g) + k3; s1[i] = LARGER(size, k2 * s1[i]); p -= k4 * s0[i] / s1[i];)
 STEP(adabelief, MEAN REAL d = g - s0[i]; s1[i] = k2 * s1[i] + k3 * d * d + k5; p -= k4 * s0[i] / (ROOT(s1[i]) * k6 + k7);)
-STEP(adabound, MEAN SQUARE REAL rate = LARGER(k4 / (ROOT(s1[i]) + k7), k5); p -= SMALLER(rate, k6) * s0[i];)
-STEP(adabound_largest, MEAN SQUARE s2[i] = LARGER(s1[i], s2[i]); REAL rate = LARGER(k4 / (ROOT(s2[i]) + k7), k5);
-     p -= SMALLER(rate, k6) * s0[i];)
+#define BOUNDED(size)                                                                                              \
+    REAL rate = k4 / (ROOT(size) + k7);                                                                            \
+    rate = rate < k5 ? k5 : rate;                                                                                  \
+    p -= (rate > k6 ? k6 : rate) * s0[i];
+STEP(adabound, MEAN SQUARE BOUNDED(s1[i]))
+STEP(adabound_largest, MEAN SQUARE s2[i] = LARGER(s1[i], s2[i]); BOUNDED(s2[i]))
 STEP(lion, REAL way = k0 * s0[i] + k1 * g; p -= way > 0 ? k4 : way < 0 ? -k4 : k4 * way; s0[i] = k2 * s0[i] + k3 * g;)
 STEP(adagrad, s0[i] += g * g; p -= k0 * g / (ROOT(s0[i]) + k1);)
 
@@ -81,13 +83,13 @@ static void STEP_NAME(lamb)(void *value, const void *gradient, void *const *stat
         x[i] -= rate * (k4 * m[i] / (ROOT(v[i]) * k6 + k7) + k5 * x[i]);
 }
 
+#undef BOUNDED
 #undef CENTRED
 #undef LARGER
 #undef MEAN
 #undef ROOT
 #undef SIZE
 #undef SIZED
-#undef SMALLER
 #undef SQUARE
 #undef STEP
 #undef STEP_NAME
