@@ -101,8 +101,10 @@ class Device:
 
     def to_host(self, native: Any) -> numpy.ndarray[Any, Any]:
         """A NumPy array with a native array's values; may share its memory."""
-        if not self.shares_host_memory and self.keys[native.dtype].dtype == BFLOAT16:
-            return self.to_host(self.namespace.astype(native, self.namespace.float32)).astype(BFLOAT16)
+        namespace = self.namespace
+        has_it = not self.shares_host_memory and hasattr(namespace, "bfloat16")
+        if has_it and native.dtype == namespace.bfloat16:
+            return self.to_host(namespace.astype(native, namespace.float32)).astype(BFLOAT16)
         if self.backend.to_host is not None:
             return self.backend.to_host(native)  # type: ignore[no-any-return]
         return numpy.from_dlpack(native)
@@ -204,6 +206,8 @@ def availability(spec: DeviceSpec) -> Availability:
 
 def _probe(spec: DeviceSpec) -> Availability:
     try:
+        if _plugins.guard is not None:
+            _plugins.guard("device", spec.type)
         if spec.probe is not None:
             _plugins.resolve(spec.probe)()
         backend = _plugins.resolve(spec.load)()
