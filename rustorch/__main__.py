@@ -7,6 +7,7 @@ import sys
 import click
 
 from rustorch.cli.demo import demo, predict
+from rustorch.cli.new_plugin import new_plugin
 from rustorch.cli.report import devices, doctor
 from rustorch_core import __version__
 from rustorch_core.errors import RusTorchError
@@ -18,7 +19,7 @@ def group() -> None:
     """RusTorch: the Array API standard with gradients, on any device that a plugin brings."""
 
 
-for command in (demo, predict, devices, doctor):
+for command in (demo, predict, devices, doctor, new_plugin):
     group.add_command(command)
 
 

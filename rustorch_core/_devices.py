@@ -13,6 +13,8 @@ from rustorch_core._data_types import DTYPES, DType, as_dtype, is_floating, with
 from rustorch_core.errors import ArgumentError, BackendUnavailableError, DTypeError, EnvironmentVariableError
 from rustorch_core.plugin import Backend, DeviceSpec
 
+BFLOAT16 = DTYPES["bfloat16"]
+
 
 class DispatchKey:
     """A device and a dtype: the pair that decides which code an op runs. One object each, compared by identity."""
@@ -93,12 +95,18 @@ class Device:
 
     def from_host(self, array: numpy.ndarray[Any, Any]) -> Any:
         """A native array with a NumPy array's values, in memory of its own."""
+        if array.dtype == BFLOAT16 and not self.shares_host_memory:  # NumPy has it by ml_dtypes, others by themselves
+            return self.namespace.astype(self.from_host(array.astype(numpy.float32)), self.namespace.bfloat16)
         if self.backend.from_host is not None:
             return self.backend.from_host(array, self.index)
         return self.namespace.asarray(array, copy=True)
 
     def to_host(self, native: Any) -> numpy.ndarray[Any, Any]:
         """A NumPy array with a native array's values; may share its memory."""
+        namespace = self.namespace
+        has_it = not self.shares_host_memory and hasattr(namespace, "bfloat16")
+        if has_it and native.dtype == namespace.bfloat16:
+            return self.to_host(namespace.astype(native, namespace.float32)).astype(BFLOAT16)
         if self.backend.to_host is not None:
             return self.backend.to_host(native)  # type: ignore[no-any-return]
         return numpy.from_dlpack(native)
@@ -200,6 +208,8 @@ def availability(spec: DeviceSpec) -> Availability:
 
 def _probe(spec: DeviceSpec) -> Availability:
     try:
+        if _plugins.guard is not None:
+            _plugins.guard("device", spec.type)
         if spec.probe is not None:
             _plugins.resolve(spec.probe)()
         backend = _plugins.resolve(spec.load)()

@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from rustorch_core import _data_types, _devices, _graph, _plugins
 from rustorch_core._devices import DispatchKey
 from rustorch_core._memory import add_detached, add_view, is_view
@@ -262,6 +264,8 @@ _ERRORS: list[tuple[type[BaseException], type[RusTorchError]]] = [
     (TypeError, DTypeError),
     (ValueError, ArgumentError),
     (ArithmeticError, ArgumentError),
+    (NotImplementedError, UnsupportedOpError),
+    (RuntimeError, ArgumentError),
 ]
 
 
@@ -271,9 +275,9 @@ def explained(op: Op, inputs: tuple[Any, ...], error: Exception) -> Exception:
         return error
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     met = " and ".join(f"{x.dtype}{list(x.shape)}" for x in tensors)
-    if type(error).__name__ == "LinAlgError":
+    if type(error).__name__.strip("_") == "LinAlgError":  # NumPy's, and others' after it
         return LinearAlgebraError(f"{op.name}: {error} (met {met})")
-    if isinstance(error, ValueError) and op.kind == "binary" and len({x.shape for x in tensors}) > 1:
+    if op.kind == "binary" and isinstance(error, (ValueError, TypeError, RuntimeError)) and not _do_broadcast(tensors):
         return ShapeError(
             f"{op.name}: shapes {' and '.join(str(x.shape) for x in tensors)} cannot be broadcast together"
         )
@@ -281,6 +285,14 @@ def explained(op: Op, inputs: tuple[Any, ...], error: Exception) -> Exception:
         if isinstance(error, native):
             return ours(f"{op.name}: {error} (met {met})")
     return error
+
+
+def _do_broadcast(tensors: list[Tensor]) -> bool:
+    try:
+        numpy.broadcast_shapes(*[x.shape for x in tensors])
+    except ValueError:
+        return False
+    return True
 
 
 def check_tensor(name: str, x: Any) -> None:

@@ -34,7 +34,10 @@ def _prepare(name: str, x: Any, n: int | None, axis: int, norm: str, *, to_compl
     if n is not None and (n := integer(name, "n", n)) < 1:
         raise ArgumentError(f"{name}: cannot transform {n} points")
     x = x if _data_types.is_floating(x.dtype) else cast(x, _data_types.Defaults.floating)
-    x = cast(x, _data_types.complex_of(x.dtype)) if to_complex else x
+    wide = _data_types.complex_of(x.dtype)  # of half precision the result is complex64 all the same
+    if not to_complex and x.dtype != wide:
+        wide = _data_types.real_of(wide)
+    x = cast(x, wide)
     return (x,), {"n": n, "axis": one_axis(name, axis, x.ndim), "norm": norm}
 
 

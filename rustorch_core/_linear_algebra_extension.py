@@ -15,7 +15,7 @@ from rustorch_core._data_types import CATEGORIES, Defaults, is_floating
 from rustorch_core._define import Prepared, cast, composition, op, promoted, public_names
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import _conj, abs, exp, imag, logical_and, real, where
-from rustorch_core._graph import recording, set_recording
+from rustorch_core._graph import set_recording
 from rustorch_core._linear_algebra_functions import matmul
 from rustorch_core._manipulation_functions import (
     broadcast_to,
@@ -601,8 +601,8 @@ def _det_rule(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
 def _inverse_of_regular(x: Tensor) -> Tensor | None:
     """The inverses of matrices; None where one is so close to singular that too many digits would be lost.
 
-    A derivative of the determinant keeps its digits, for what the inverse loses the determinant loses too. One of the
-    next order is a difference of products of the determinant with two inverses.
+    A derivative of the determinant is its product with the inverse, each of which the device rounds in its own way; one
+    of the next order a difference of products of the determinant with two inverses.
     """
     from rustorch_core._data_type_functions import finfo
 
@@ -610,7 +610,7 @@ def _inverse_of_regular(x: Tensor) -> Tensor | None:
         inverse = inv(x)
     except LinearAlgebraError:
         return None
-    limit = finfo(x.dtype).eps ** (-0.25 if recording() else -0.75)
+    limit = finfo(x.dtype).eps ** -0.25
     with set_recording(False):
         return inverse if bool(all(matrix_norm(x) * matrix_norm(inverse) < limit)) else None
 

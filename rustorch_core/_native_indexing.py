@@ -32,7 +32,7 @@ def get(xp: Any, array: Any, key: Key) -> Any:
     if index_get is not None:
         return index_get(array, key)
     if is_basic(key):
-        return array[_basic(xp, array.shape, key)]
+        return _sliced(xp, array, _basic(xp, array.shape, key))
     return _picked(xp, array, _for_each_axis(xp, array.shape, key), _stand_apart(key))
 
 
@@ -158,6 +158,29 @@ def _basic(xp: Any, shape: Shape, key: Key) -> Key:
     return (*parts, ...) if ... in key else parts
 
 
+def _sliced(xp: Any, array: Any, key: Key) -> Any:
+    """The elements at a basic key; where a library refuses to step backwards, as PyTorch does, forwards and flipped."""
+    try:
+        return array[key]
+    except ValueError:
+        kept = [part for part in key if not isinstance(part, int)]
+        backwards = [axis for axis, part in enumerate(kept) if _is_backwards(part)]
+        if not backwards:
+            raise
+        forwards = tuple(_forwards(part) if _is_backwards(part) else part for part in key)
+        return xp.flip(array[forwards], axis=tuple(backwards))
+
+
+def _is_backwards(part: Any) -> bool:
+    return isinstance(part, slice) and part.step is not None and part.step < 0
+
+
+def _forwards(part: slice) -> slice:
+    """The same elements as those of a slice that steps backwards, first one last."""
+    elements = range(part.start, -1 if part.stop is None else part.stop, part.step)
+    return slice(elements[-1], part.start + 1, -part.step)
+
+
 def _is_mask(xp: Any, part: Any) -> bool:
     return hasattr(part, "dtype") and bool(part.dtype == xp.bool)
 
@@ -182,7 +205,7 @@ def _stand_apart(key: Key) -> bool:
 def _picked(xp: Any, array: Any, parts: Key, to_the_front: bool) -> Any:
     """The elements at a key with arrays in it: its slices first, then one `take` along the arrays' axes merged."""
     slices, picks = _split(xp, parts)
-    array = array[slices]
+    array = _sliced(xp, array, slices)
     axes, start = list(picks), min(picks)
     if to_the_front:
         array = xp.permute_dims(array, (*axes, *[axis for axis in range(len(array.shape)) if axis not in picks]))

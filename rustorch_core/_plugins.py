@@ -83,6 +83,8 @@ records: list[PluginRecord] = []
 _listeners: list[Callable[[], None]] = []
 _lock = threading.RLock()
 _is_discovering = False
+#: Asked before a "plugin" is loaded or a "device" is probed, with its name; raises where that is better left alone.
+guard: Callable[[str, str], None] | None = None
 
 
 def on_refresh(listener: Callable[[], None]) -> Callable[[], None]:
@@ -117,9 +119,13 @@ def refresh() -> None:
 def start() -> None:
     """Discover at import. What the user set wrongly is an error to a program, and one line on the command line.
 
+    The commands that report on plugins discover by themselves, with care, for one may not survive it.
+
     Raises:
         EnvironmentVariableError, PluginError: as `refresh` does.
     """
+    if _is_command() and sys.argv[1:2] in (["devices"], ["doctor"]):
+        return
     try:
         refresh()
     except RusTorchError as error:
@@ -200,6 +206,8 @@ def _reason_to_skip(record: PluginRecord, entry: EntryPoint, twin: PluginRecord 
 def _admit(record: PluginRecord, entry: EntryPoint, context: plugin.PluginContext) -> None:
     """Load, check, register and question one plugin; all that it says counts, or nothing of it."""
     try:
+        if guard is not None and entry is not REFERENCE:
+            guard("plugin", entry.distribution)
         module = entry.load()
         _check_version(module)
         record.facts = _answers(module, context)

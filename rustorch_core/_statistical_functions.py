@@ -37,12 +37,16 @@ def _read(name: str, x: Tensor, axis: Axes, keepdims: bool, **others: Any) -> Pr
 
 
 def _accumulated(x: Tensor, dtype: Any) -> Tensor:
-    """The tensor in the dtype in which a sum or product is taken: small integers widen to the default one."""
+    """The tensor in the dtype in which a sum or product is taken: small integers widen to the default one.
+
+    Unsigned ones stay unsigned where the device has them as wide as that.
+    """
     if dtype is not None:
         return cast(x, _data_types.as_dtype(dtype))
     kinds, default = _data_types.KINDS, _data_types.Defaults.integer
     if x.dtype in kinds["unsigned integer"] and x.dtype.itemsize < default.itemsize:
-        return cast(x, _data_types.DTYPES["uint64"])
+        wide = _data_types.DTYPES["uint64"]
+        return cast(x, wide if x.device.supports(wide) else default)
     is_small = x.dtype in kinds["bool"] or (x.dtype in kinds["integral"] and x.dtype.itemsize < default.itemsize)
     return cast(x, default) if is_small else x
 

@@ -769,6 +769,55 @@ def test_the_doctor_of_one(site, name, status, said, unsaid):
     assert unsaid not in told
 
 
+#: What a plugin may do to the process that it runs in, and how the report names it.
+DEADLY = {
+    "crashes": ("import ctypes; ctypes.string_at(0)", "a crash by SIG"),
+    "aborts": ("import os; os.abort()", "a crash by SIGABRT"),
+    "hangs": ("import time; time.sleep(1000)", "no answer within 3 seconds"),
+    "leaves": ("import os; os._exit(0)", "an exit of the whole process with status 0"),
+}
+NOISE = "import os; os.write(1, b'noise'); os.write(2, b'noise'); print('noise')"
+
+
+@pytest.fixture(scope="session")
+def deadly_site(tmp_path_factory):
+    """A folder of plugins that end or hold up whoever loads them, or probes their devices, and one that is loud."""
+    folder, wheels = tmp_path_factory.mktemp("deadly"), tmp_path_factory.mktemp("wheels")
+    for name, (deed, _) in {**DEADLY, "shouts": (NOISE, "")}.items():
+        for place in ("module", "probe"):
+            probe = deed if place == "probe" else "pass"
+            source = device(
+                f"{place}_{name}", load="test_loopback._plugin:load", probe=f"test_{place}_{name}._plugin:probe"
+            )
+            source = f"{deed if place == 'module' else ''}\n{source}\ndef probe(): {probe}\n"
+            with zipfile.ZipFile(build_wheel(wheels, f"{place}_{name}", f"{place}_{name}", source)) as wheel:
+                wheel.extractall(folder)
+    with zipfile.ZipFile(build_wheel(wheels, "loopback", "loopback", WORKING["loopback"][0])) as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
+def test_the_report_survives_all_that_a_plugin_does(deadly_site):
+    found = json.loads(rustorch("devices", "--json", "--time-limit", "3", path=deadly_site).stdout)
+    plugins = {each["name"]: each for each in found["plugins"]}
+    devices = {each["type"]: each for each in found["devices"]}
+    for name, (_, said) in DEADLY.items():
+        assert plugins[f"module_{name}"]["state"] == "failed"
+        assert plugins[f"module_{name}"]["reason"].startswith(said)
+        assert not devices[f"probe_{name}"]["usable"]
+        assert devices[f"probe_{name}"]["reason"].startswith(f"its probe failed with {said}")
+    assert devices["probe_shouts"]["usable"] and devices["module_shouts"]["usable"] and devices["loop"]["usable"]
+
+
+def test_the_doctor_says_where_a_plugin_crashed(deadly_site, tmp_path):
+    some = some_of(deadly_site, tmp_path / "some", "probe_aborts", "loopback")
+    told = rustorch("doctor", "probe_aborts", path=some, status=1).stdout
+    assert told.startswith("Paste this into an issue:\n\n```text\nrustorch doctor\n")
+    assert told.endswith("```\n")
+    assert re.search(r"test_probe_aborts/_plugin.py\", line \d+ in probe", told)
+    assert "device loop" not in told
+
+
 def test_the_doctor_knows_no_such_name(site):
     done = rustorch("doctor", "lopback", path=site, status=1)
     assert done.stderr == "rustorch: doctor: no plugin or device is called 'lopback'; did you mean loopback?\n"

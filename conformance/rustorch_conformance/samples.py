@@ -258,8 +258,8 @@ def _of_general(
 
 
 def _of_rank(rank: int) -> Callable[[Array], Array]:
-    """Matrices of a lower rank, made of others."""
-    return lambda x: x[..., :, :rank] @ x[..., :rank, :]
+    """Matrices of a lower rank, made of others; small, for what remains of their determinants is all rounding."""
+    return lambda x: x[..., :, :rank] @ x[..., :rank, :] / 2
 
 
 def _adjoint(x: Any) -> Any:

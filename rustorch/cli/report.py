@@ -22,6 +22,7 @@ import numpy
 import rustorch
 import rustorch.fft
 import rustorch.linalg  # with fft: the extensions enter their ops into the registry when they are imported
+from rustorch.cli import isolation
 from rustorch_core import _devices, _dispatch, _environment, _op, _plugins
 from rustorch_core._data_types import as_dtype
 from rustorch_core.errors import (
@@ -35,15 +36,25 @@ from rustorch_core.errors import (
 from rustorch_core.plugin import API_VERSION, DeviceSpec
 
 Facts = dict[str, Any]
+_SECONDS = 30.0
+_TIME_LIMIT = click.option(
+    "--time-limit",
+    default=_SECONDS,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    help="Seconds that a plugin may take to load, and a device to be probed.",
+)
 
 
 @click.command()
 @click.option("--ops", is_flag=True, help="Show what serves each op on each device.")
 @click.option("--dtype", default="float32", show_default=True, help="The dtype that --ops asks for.")
 @click.option("--json", "as_json", is_flag=True, help="Print the same facts as JSON.")
-def devices(ops: bool, dtype: str, as_json: bool) -> None:
+@_TIME_LIMIT
+def devices(ops: bool, dtype: str, as_json: bool, time_limit: float = _SECONDS) -> None:
     """Show every plugin and device: usable or why not, what decided the default, and which kernels there are."""
     with _on_guard():
+        isolation.discover(time_limit)
         served = ops_facts(dtype) if ops else None
         facts = {
             "versions": versions(),
@@ -61,23 +72,43 @@ def devices(ops: bool, dtype: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-def doctor(name: str | None) -> None:
+@_TIME_LIMIT
+def doctor(name: str | None, time_limit: float = _SECONDS) -> None:
     """Print what a bug report needs: versions, variables, plugins with tracebacks, devices, and a small self-check.
 
-    With NAME, only the plugin, distribution or device of that name. The exit status is 1 if something is broken.
+    With NAME, only the plugin, distribution or device of that name. What crashes or hangs does so in a process of its
+    own, and is named. The exit status is 1 if something is broken.
     """
     with _on_guard():
+        isolation.discover(time_limit)
         lines, is_well = _diagnosis(name)
-    _write("\n".join(lines))
+    _write("\n".join(["Paste this into an issue" + _where(name) + ":", "", "```text", *lines, "```"]))
     sys.exit(0 if is_well else 1)
 
 
 @contextlib.contextmanager
 def _on_guard() -> Iterator[None]:
     """What plugins print goes to standard error, and their warnings nowhere: standard output is the report's."""
-    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+    with _file_descriptor_on_guard(), contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextlib.contextmanager
+def _file_descriptor_on_guard() -> Iterator[None]:
+    """The same for what libraries write past Python."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # there is no such descriptor here
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 # What there is to know
@@ -292,6 +323,20 @@ def _write(text: str) -> None:
 # How `rustorch doctor` shows it
 
 
+def _where(name: str | None) -> str:
+    """Where the distribution of what is named takes issues, as its metadata say."""
+    import importlib.metadata
+
+    owners = {record for record, spec in _devices.specs() if spec.type == name}
+    owners |= {record for record in _plugins.records if name in (record.name, record.distribution)}
+    links: list[str] = []
+    for record in owners:
+        with contextlib.suppress(Exception):  # damaged metadata are not what this is about
+            links += importlib.metadata.metadata(record.distribution).get_all("Project-URL") or []
+    found = [link.partition(",")[2].strip() for link in links if "issue" in link.partition(",")[0].lower()]
+    return f" at {_plugins.one_line(found[0])}" if found else ""
+
+
 def _diagnosis(name: str | None) -> tuple[list[str], bool]:
     """The lines of the report, and whether all that it names is well."""
     records = [each for each in _plugins.records if name in (None, each.name, each.distribution)]
@@ -397,8 +442,10 @@ def _default_section() -> Section:
 def _check_section(device: str) -> Section:
     """A few ops whose answers are known, on one device."""
     lines, is_well = [], True
-    for name, check in _CHECKS.items():
+    for name, check in CHECKS.items():
         try:
+            if _plugins.guard is not None:
+                _plugins.guard("check", device.partition(":")[0])
             check(device)
             lines.append(f"check {name} on {device}: right")
         except Exception as error:  # whatever the device raises is the finding
@@ -427,4 +474,4 @@ def _agree(answer: Any, expected: Any) -> None:
         raise PluginError(f"the answer was {answer}, expected {expected}")
 
 
-_CHECKS: dict[str, Callable[[str], None]] = {"1 + 1": _check_sum, "matmul": _check_product, "gradient": _check_gradient}
+CHECKS: dict[str, Callable[[str], None]] = {"1 + 1": _check_sum, "matmul": _check_product, "gradient": _check_gradient}
