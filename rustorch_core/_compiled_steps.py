@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CORE = SimpleNamespace(tensor=Tensor, family=Family, buffer=Buffer, before_write=before_write)
 
 
+#: What the kernel of an optimizer's step is called, before the optimizer's name.
+STEP_OF = "optim."
 Offer = tuple[Any, Any]
 
 
@@ -31,7 +33,7 @@ def offers(rule: UpdateRule, parameters: Sequence[Tensor]) -> list[Offer]:
     found = [
         (record, kernel)
         for record, kernel in _plugins.facts("rustorch_kernels")
-        if (kernel.op, kernel.device) == (f"optim.{rule.name}", key.device.type) and key.dtype.name in kernel.dtypes
+        if (kernel.op, kernel.device) == (STEP_OF + rule.name, key.device.type) and key.dtype.name in kernel.dtypes
     ]
     return sorted(found, key=lambda one: (-one[1].rank, one[0].name))
 

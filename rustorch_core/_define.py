@@ -308,6 +308,8 @@ def _number(name: str, number: complex, key: DispatchKey) -> Tensor:
     except (OverflowError, ValueError, TypeError) as error:
         raise DTypeError(f"{name}: {number} does not fit into {key.dtype}; convert the tensor with astype") from error
     if number or type(number) is int:  # 0.0 and -0.0 are one key, and two numbers
+        if hasattr(made._array, "setflags"):
+            made._array.setflags(write=False)  # nobody shall change what all share
         if len(key.numbers) >= _MOST_NUMBERS:
             key.numbers.clear()
         key.numbers[type(number), number] = made

@@ -333,7 +333,7 @@ def _fitting(name: str, ends: Sequence[Any], structure: Any, tree: Any) -> list[
 def _fitting_one(name: str, x: Any, given: Any) -> Tensor | None:
     if given is None or not isinstance(x, Tensor) or not is_floating(x.dtype):
         return None
-    given = given if isinstance(given, Tensor) else beside(name, x, given)
+    given = given if isinstance(given, Tensor) else beside(name, x, given).clone()
     if given.shape != x.shape:
         raise ShapeError(f"{name}: a tensor of shape {given.shape} met one of shape {x.shape}; they must agree")
     return cast(real(given) if given.dtype in _COMPLEX and x.dtype not in _COMPLEX else given, x.dtype)

@@ -765,3 +765,31 @@ def test_a_write_copies_only_what_it_must(write, is_copied: bool, is_saved: bool
         tracemalloc.stop()
     assert (peak >= x.nbytes / 2) == (is_copied or is_saved)
     assert (graph is None) == (not is_saved)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: rt.jvp(lambda x: x, (x,), (1.0,))[1],
+        lambda x: rt.vjp(lambda x: x, x)[1](1.0)[0],
+        lambda x: rt.where(rt.asarray(True), 1.0, x),
+        lambda x: rt.clip(x, 1.0, 1.0),
+        lambda x: rt.maximum(x, 1.0),
+        lambda x: rt.asarray([x, 1.0])[1],
+        lambda x: seeded(x),
+    ],
+)
+def test_no_write_reaches_a_number_that_others_use(make) -> None:  # type: ignore[no-untyped-def]
+    x = rt.asarray(0.5)
+    x * 1.0
+    y = make(x)
+    y += 41.0
+    assert y.item() == 42
+    assert (x * 1.0).item() == 0.5
+    assert (rt.asarray(2.0) + 1.0).item() == 3
+
+
+def seeded(x):  # type: ignore[no-untyped-def]
+    leaf = rt.asarray(0.5).requires_grad_()
+    leaf.backward(1.0)
+    return leaf.grad

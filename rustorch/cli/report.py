@@ -24,7 +24,9 @@ import rustorch.fft
 import rustorch.linalg  # with fft: the extensions enter their ops into the registry when they are imported
 from rustorch.cli import isolation
 from rustorch_core import _devices, _dispatch, _environment, _op, _plugins
+from rustorch_core._compiled_steps import STEP_OF
 from rustorch_core._data_types import as_dtype
+from rustorch_core._optimizers import list_optimizers
 from rustorch_core.errors import (
     ArgumentError,
     BackendUnavailableError,
@@ -134,7 +136,8 @@ def _plugin_facts(record: _plugins.PluginRecord, known: set[str]) -> Facts:
     kernels: dict[str, list[str]] = {}
     for kernel in record.facts["rustorch_kernels"]:
         kernels.setdefault(kernel.device, []).append(kernel.op)
-    strange = sorted({op for ops in kernels.values() for op in ops} - set(_op.REGISTRY))
+    steps = {f"{STEP_OF}{name}": name for name in list_optimizers()}
+    strange = sorted({op for ops in kernels.values() for op in ops} - {*_op.REGISTRY, *steps})
     notes = [*record.notes, *([f"has kernels for what is no op: {', '.join(strange)}"] if strange else [])]
     notes += [f"has kernels for {device!r}, a device that no plugin offers" for device in sorted(set(kernels) - known)]
     return {
@@ -248,7 +251,12 @@ def _brings(facts: Facts) -> Iterator[str]:
     if facts["devices"]:
         yield f"device {', '.join(facts['devices'])}"
     for device, ops in facts["kernels"].items():
-        yield f"{len(ops)} kernel{'s' * (len(ops) > 1)} for {device}: {', '.join(ops)}"
+        steps = [op.removeprefix(STEP_OF) for op in ops if op.startswith(STEP_OF)]
+        others = [op for op in ops if not op.startswith(STEP_OF)]
+        if others:
+            yield f"{len(others)} kernel{'s' * (len(others) > 1)} for {device}: {', '.join(others)}"
+        if steps:
+            yield f"steps of {len(steps)} optimizer{'s' * (len(steps) > 1)} for {device}: {', '.join(steps)}"
     if facts["call_paths"]:
         yield "a compiled call path"
     if facts["optimizers"]:
