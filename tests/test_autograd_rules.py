@@ -260,3 +260,42 @@ def test_a_running_product_is_differentiated_in_few_steps():
     assert len(names) < 200
     values = np.cumprod(host(x.detach()))
     assert_close(x.grad, np.cumsum(values[::-1])[::-1] / host(x.detach()))
+
+
+X = tensor([1.0, 5.0, 2.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: rt.trapezoid(X, dx=t),
+        lambda t: rt.interp(X, tensor([2.0, 3.0]), tensor([1.0, 0.0]), left=t, right=2 * t),
+        lambda t: rt.nan_to_num(tensor([1.0, NAN, INF, -INF]), nan=t, posinf=2 * t, neginf=t * t),
+        lambda t: rt.pad(X, (1, 2), constant_values=t),
+        lambda t: rt.pad(X, 2, "linear_ramp", end_values=(t, 3 * t)),
+        lambda t: rt.linspace(t, 2 * t, 4, dtype="float64"),
+        lambda t: rt.full((2,), t),
+        lambda t: rt.quantile(X, t),
+    ],
+)
+def test_numbers_that_may_be_tensors_have_a_gradient(function):
+    gradcheck(function, (tensor(0.7),))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: rt.std(X, correction=t),
+        lambda t: vector_norm(X, ord=t),
+        lambda t: rt.layer_norm(X, 4, eps=t),
+        lambda t: rt.fft.fftfreq(4, d=t),
+        lambda t: rt.geomspace(t, 5.0, 4),
+        lambda t: rt.pad(X, 1, constant_values=rt.stack([t, t])),
+    ],
+)
+def test_a_gradient_is_not_lost_in_a_number(function):
+    t = tensor(0.7).requires_grad_()
+    with pytest.raises(rt.errors.GradientError, match="no gradient goes through"):
+        function(t)
+    with rt.no_grad():
+        function(t)
