@@ -200,14 +200,14 @@ logical_xor = binary("logical_xor", "boolean", None, "the logical exclusive OR")
 maximum = binary(
     "maximum",
     "real-valued",
-    (lambda g, x1, x2: g * _share(x1 > x2, x1 == x2), lambda g, x1, x2: g * _share(x2 > x1, x1 == x2)),
+    (lambda g, x1, x2: _share(g, x1 > x2, x1 == x2), lambda g, x1, x2: _share(g, x2 > x1, x1 == x2)),
     "the larger of each pair; equal ones share the gradient",
     selects=True,
 )
 minimum = binary(
     "minimum",
     "real-valued",
-    (lambda g, x1, x2: g * _share(x1 < x2, x1 == x2), lambda g, x1, x2: g * _share(x2 < x1, x1 == x2)),
+    (lambda g, x1, x2: _share(g, x1 < x2, x1 == x2), lambda g, x1, x2: _share(g, x2 < x1, x1 == x2)),
     "the smaller of each pair; equal ones share the gradient",
     selects=True,
 )
@@ -282,9 +282,9 @@ def _part_of_sum(x1: Tensor, x2: Tensor) -> Tensor:
     return sigmoid(where(x1 == -math.inf, -math.inf, x1 - x2))
 
 
-def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
-    """What part of the gradient an operand gets: all, half in a tie, or nothing."""
-    return where(is_chosen, 1.0, where(is_tie, 0.5, 0.0))
+def _share(g: Tensor, is_chosen: Tensor, is_tie: Tensor) -> Tensor:
+    """What an operand gets of the gradient: all, half in a tie, or nothing, even of an infinite one."""
+    return where(is_chosen, g, where(is_tie, g / 2, 0))
 
 
 # Three arrays

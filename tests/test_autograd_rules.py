@@ -114,6 +114,12 @@ EDGES = [
     (lambda x: rt.maximum(rt.sqrt(x), 1.0), [[0.0, 4.0]], [[0, 0.25]]),
     (lambda x: rt.clip(rt.reshape(rt.log(x), (2, 1)), 0.5, 9.0), [[0.0, 4.0]], [[0, 0.25]]),
     (written, [[0.0, 4.0]], [[0, 0.25]]),
+    # and behind one
+    (lambda x: rt.sqrt(rt.max(x)), [[0.0, -1.0]], [[INF, 0]]),
+    (lambda x: rt.sqrt(rt.maximum(x, 0.0)), [[-1.0, 4.0]], [[0, 0.25]]),
+    (lambda x: rt.sqrt(rt.minimum(x, 0.0)), [[1.0]], [[0]]),
+    (lambda x: rt.sqrt(rt.clip(x, 0.0)), [[-1.0, 4.0]], [[0, 0.25]]),
+    (lambda x: rt.sqrt(rt.relu(x)), [[-1.0, 4.0]], [[0, 0.25]]),
     (rt.sqrt, [[0.0]], [[INF]]),
     # Norms
     *((lambda x, ord=ord: vector_norm(x, ord=ord), [[0.0, 0.0]], [[0, 0]]) for ord in (2, 1, 0, 0.5, 1.5, 3, -1, INF)),
@@ -138,6 +144,15 @@ def test_edges(function, arguments, expected):
     found = rt.grad(lambda *xs: rt.sum(function(*xs)), numbers)(*map(tensor, arguments))
     for ours, theirs in zip(found, expected, strict=True):
         assert_close(rt.where(ours == 0, 0, ours), np.asarray(theirs, float), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_second_derivatives_of_norms_where_elements_are_0(dtype):
+    x = rt.asarray([0.0, 2.0, 0.0], dtype=dtype)
+    for norm in (vector_norm, lambda x: matrix_norm(x[None, :])):
+        assert gradcheck(norm, (x,), order=2)
+    if dtype == "float64":
+        assert_close(rt.hessian(vector_norm)(x), tensor([[0.5, 0, 0], [0, 0, 0], [0, 0, 0.5]]))
 
 
 def test_second_derivatives_behind_a_selection():
