@@ -232,7 +232,7 @@ pow = binary(
     "pow",
     "numeric",
     (
-        lambda g, x1, x2: g * where(x2 == 0, 0, x2 * x1 ** where(x2 == 0, 1, x2 - 1)),
+        lambda g, x1, x2: g * x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1),
         # At 0 flat, but for negative exponents, of which y is infinite.
         lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),
@@ -268,6 +268,11 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     if x.dtype not in CATEGORIES["complex floating-point"]:
         return _zero(g)
     return 1j * conj(y) * _ratio(imag(g * y), abs(x))
+
+
+def _is_flat_power(x1: Tensor, x2: Tensor) -> Tensor:
+    """Where the exponent is 0 and the power that the slope is made of is not finite: of 0 and of NaN."""
+    return logical_and(x2 == 0, logical_not(abs(x1) > 0))
 
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:

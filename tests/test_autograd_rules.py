@@ -24,6 +24,8 @@ from rustorch.linalg import (
 )
 from rustorch.special import binom, boxcox, entr, gammainc, kl_div, rel_entr, xlog1py, xlogy
 from rustorch.testing import assert_close, gradcheck
+from rustorch_core._data_types import CATEGORIES, DTYPES
+from rustorch_core._op import REGISTRY
 
 INF, NAN = math.inf, math.nan
 
@@ -144,6 +146,36 @@ def test_edges(function, arguments, expected):
     found = rt.grad(lambda *xs: rt.sum(function(*xs)), numbers)(*map(tensor, arguments))
     for ours, theirs in zip(found, expected, strict=True):
         assert_close(rt.where(ours == 0, 0, ours), np.asarray(theirs, float), atol=1e-12)
+
+
+POINTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+ELEMENTWISE = [
+    op
+    for op in REGISTRY.values()
+    if op.kind in ("unary", "binary") and op.is_differentiable and DTYPES["float64"] in CATEGORIES[op.category]
+]
+
+
+@pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
+def test_second_derivatives_at_edges(op):
+    """They are the slopes of the first, wherever the function and that are smooth."""
+    count, step = 1 if op.kind == "unary" else 2, 1e-5
+    points = [tensor(each.reshape(-1)) for each in np.meshgrid(*[POINTS] * count)]
+
+    def slope(by, *inputs):
+        return rt.grad(lambda *inputs: rt.sum(op.function(*inputs)), by)(*inputs)
+
+    for by in range(count):
+        for place in range(count):
+            found = host(rt.grad(lambda *inputs, by=by: rt.sum(slope(by, *inputs)), place)(*points))
+            moves = [[x + (i == place) * step * sign for i, x in enumerate(points)] for sign in (-1, 0, 1)]
+            with np.errstate(all="ignore"):
+                rises = np.diff([host(op.function(*inputs)) for inputs in moves], axis=0)
+                bends = np.diff([host(slope(by, *inputs)) for inputs in moves], axis=0)
+                is_smooth = (np.abs([*rises, *bends]) < 1e-2).all(axis=0)
+                is_smooth &= np.abs(bends[1] - bends[0]) < 1e-2 * (step + np.abs(bends[1]))
+                expected = (bends[0] + bends[1]) / (2 * step)
+            np.testing.assert_allclose(found[is_smooth], expected[is_smooth], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
