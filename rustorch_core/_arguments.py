@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy
 
-from rustorch_core.errors import ArgumentError, OperandError
+from rustorch_core.errors import ArgumentError, GradientError, OperandError
 
 
 def number(name: str, argument: str, value: Any) -> float:
@@ -16,12 +16,33 @@ def number(name: str, argument: str, value: Any) -> float:
 
     Raises:
         OperandError: for anything else.
+        GradientError: for a tensor whose gradient would be lost.
     """
     if isinstance(value, (int, float)):
         return value
+    if is_tracked(value):
+        raise GradientError(f"{name}: no gradient goes through {argument}; pass .item()")
     if not hasattr(value, "dtype") or getattr(value, "ndim", None) != 0 or value.dtype.kind not in "biuf":
         raise OperandError(f"{name}: {argument} is a number, met {value!r}")
     return float(value)
+
+
+def scalar(name: str, argument: str, value: Any) -> Any:
+    """An argument that is a real number, as Python's; as the tensor that it is where it has a gradient.
+
+    Raises:
+        OperandError: for anything else.
+    """
+    return value if is_tracked(value) and value.ndim == 0 else number(name, argument, value)
+
+
+def is_tracked(value: Any) -> bool:
+    """Whether something is a tensor of whose use the gradient must know."""
+    if not getattr(value, "requires_grad", False):
+        return False
+    from rustorch_core import _graph
+
+    return _graph.recording()
 
 
 def python_numbers(value: Any) -> Any:

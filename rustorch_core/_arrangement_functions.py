@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import integer, python_numbers
+from rustorch_core._arguments import integer, is_tracked, python_numbers
 from rustorch_core._axes import as_shape, one_axis, some_axes
 from rustorch_core._creation_functions import arange
 from rustorch_core._data_types import Defaults, is_floating
@@ -24,7 +24,7 @@ from rustorch_core._manipulation_functions import (
 )
 from rustorch_core._searching_functions import nonzero
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, OperandError, ShapeError
+from rustorch_core.errors import ArgumentError, GradientError, OperandError, ShapeError
 
 # Axes
 
@@ -301,7 +301,9 @@ def _pairs(name: str, given: Any, ndim: int) -> list[tuple[Any, Any]]:
         for axis, each in given.items():
             pairs[one_axis("pad", axis, ndim)] = tuple(each) if isinstance(each, (tuple, list)) else (each, each)
         return pairs
-    given = python_numbers(given)
+    if is_tracked(given) and given.ndim:
+        raise GradientError(f"pad: no gradient goes through {name} of shape {given.shape}; pass its elements in tuples")
+    given = given if is_tracked(given) else python_numbers(given)
     if not isinstance(given, (tuple, list)):
         return [(given, given)] * ndim
     if not any(isinstance(each, (tuple, list)) for each in given):

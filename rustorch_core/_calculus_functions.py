@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import integer, number
+from rustorch_core._arguments import integer, number, scalar
 from rustorch_core._axes import Axes, one_axis, some_axes
 from rustorch_core._creation_functions import asarray
 from rustorch_core._data_types import Defaults, is_floating
@@ -118,7 +118,7 @@ def trapezoid(y: Tensor, /, x: Tensor | None = None, dx: float = 1.0, axis: int 
     heights = moveaxis(y, one_axis("trapezoid", axis, y.ndim), -1)
     between = (heights[..., 1:] + heights[..., :-1]) / 2
     if x is None:
-        return statistical.sum(between * number("trapezoid", "dx", dx), axis=-1)
+        return statistical.sum(between * scalar("trapezoid", "dx", dx), axis=-1)
     places = x if isinstance(x, Tensor) else asarray(x, dtype=y.dtype, device=y.device)
     widths = diff(places) if places.ndim == 1 else diff(moveaxis(places, axis, -1))
     return statistical.sum(between * widths, axis=-1)
@@ -164,8 +164,8 @@ def interp(
     width = where(high == low, 1, high - low)
     found = fp[before] + (x - low) / width * (fp[following] - fp[before])
     found = where(x <= xp[0], fp[0], where(x >= xp[-1], fp[-1], found))
-    left = None if left is None else number("interp", "left", left)
-    right = None if right is None else number("interp", "right", right)
+    left = None if left is None else scalar("interp", "left", left)
+    right = None if right is None else scalar("interp", "right", right)
     found = found if left is None else where(x < xp[0], left, found)
     found = found if right is None else where(x > xp[-1], right, found)
     return where(x == x, found, x)

@@ -25,7 +25,7 @@ from rustorch_core._elementwise_functions import (
     where,
 )
 from rustorch_core._neural_functions import _ERFC_FAR, _polynomial, erfc
-from rustorch_core._special_functions import _is_pole, _slope, binary, digamma, gamma, unary
+from rustorch_core._special_functions import _is_pole, _slope, _turn_at_pole, binary, digamma, gamma, unary
 from rustorch_core._tensor import Tensor
 from rustorch_core._ufunc_functions import cbrt, exp2, sinc
 
@@ -149,9 +149,10 @@ def _rgamma(x: Tensor) -> Tensor:
 
 
 def _rgamma_slope(y: Tensor, x: Tensor) -> Tensor:
-    """The derivative of 1 / gamma; where gamma has a pole at -n, it crosses 0 with (-1)**n n!."""
+    """The derivative of 1 / gamma, which crosses 0 where gamma has a pole."""
     is_pole = _is_pole(x)
-    return where(is_pole, gamma(where(is_pole, 1 - x, 1)) * cos(math.pi * x), -y * digamma(where(is_pole, 1, x)))
+    crossing = gamma(where(is_pole, 1 - x, 1)) * _turn_at_pole(where(is_pole, x, 0))
+    return where(is_pole, crossing, -y * digamma(where(is_pole, 1, x)))
 
 
 gammasgn = unary(
@@ -252,8 +253,8 @@ inv_boxcox1p = binary(
 
 def _huber(x1: Tensor, x2: Tensor) -> Tensor:
     distance = abs(x2)
-    is_near = distance <= x1
-    loss = where(is_near, 0.5 * where(is_near, distance, 0) ** 2, x1 * (distance - 0.5 * x1))
+    is_near = distance < x1
+    loss = where(is_near, 0.5 * where(is_near, x2, 0) ** 2, x1 * (distance - 0.5 * x1))
     return where(x1 < 0, math.inf, loss)
 
 

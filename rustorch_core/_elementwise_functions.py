@@ -200,14 +200,14 @@ logical_xor = binary("logical_xor", "boolean", None, "the logical exclusive OR")
 maximum = binary(
     "maximum",
     "real-valued",
-    (lambda g, x1, x2: g * _share(x1 > x2, x1 == x2), lambda g, x1, x2: g * _share(x2 > x1, x1 == x2)),
+    (lambda g, x1, x2: _share(g, x1 > x2, x1 == x2), lambda g, x1, x2: _share(g, x2 > x1, x1 == x2)),
     "the larger of each pair; equal ones share the gradient",
     selects=True,
 )
 minimum = binary(
     "minimum",
     "real-valued",
-    (lambda g, x1, x2: g * _share(x1 < x2, x1 == x2), lambda g, x1, x2: g * _share(x2 < x1, x1 == x2)),
+    (lambda g, x1, x2: _share(g, x1 < x2, x1 == x2), lambda g, x1, x2: _share(g, x2 < x1, x1 == x2)),
     "the smaller of each pair; equal ones share the gradient",
     selects=True,
 )
@@ -232,7 +232,7 @@ pow = binary(
     "pow",
     "numeric",
     (
-        lambda g, x1, x2: g * (x2 * x1 ** (x2 - abs(sign(x2)))),  # to the power of 0 it is 1 everywhere, so flat
+        lambda g, x1, x2: g * x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1),
         # At 0 flat, but for negative exponents, of which y is infinite.
         lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),
@@ -270,6 +270,11 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return 1j * conj(y) * _ratio(imag(g * y), abs(x))
 
 
+def _is_flat_power(x1: Tensor, x2: Tensor) -> Tensor:
+    """Where the exponent is 0 and the power that the slope is made of is not finite: of 0 and of NaN."""
+    return logical_and(x2 == 0, logical_not(abs(x1) > 0))
+
+
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
     """X / y, and 0 where y is 0: the gradient of a length that stays finite at the origin."""
     return where(y == 0, 0, x / where(y == 0, 1, y))
@@ -282,9 +287,9 @@ def _part_of_sum(x1: Tensor, x2: Tensor) -> Tensor:
     return sigmoid(where(x1 == -math.inf, -math.inf, x1 - x2))
 
 
-def _share(is_chosen: Tensor, is_tie: Tensor) -> Tensor:
-    """What part of the gradient an operand gets: all, half in a tie, or nothing."""
-    return where(is_chosen, 1.0, where(is_tie, 0.5, 0.0))
+def _share(g: Tensor, is_chosen: Tensor, is_tie: Tensor) -> Tensor:
+    """What an operand gets of the gradient: all, half in a tie, or nothing, even of an infinite one."""
+    return where(is_chosen, g, where(is_tie, g / 2, 0))
 
 
 # Three arrays

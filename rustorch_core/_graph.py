@@ -120,7 +120,10 @@ def now() -> int:
 
 
 def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
-    """Where a stretch of the graph begins: the nodes older than `since`, and the leaves, that the outputs came from."""
+    """Where a stretch of the graph begins: the nodes older than `since`, and the leaves, that the outputs came from.
+
+    Leaves that nobody holds, such as those that a transform inside departed from, are none: no gradient is asked for.
+    """
     found = {node for node in outputs if node is not None}
     stack = list(found)
     while stack:
@@ -129,7 +132,11 @@ def boundary(outputs: Iterable[Node | None], since: int) -> list[Node]:
             if parent is not None and parent not in found:
                 found.add(parent)
                 stack.append(parent)
-    return sorted((node for node in found if node.op is None or node.order < since), key=lambda node: node.order)
+    return sorted((node for node in found if node.order < since or _is_held(node)), key=lambda node: node.order)
+
+
+def _is_held(leaf: Node) -> bool:
+    return leaf.op is None and leaf.receiver is not None and leaf.receiver() is not None
 
 
 def set_leaf(tensor: Tensor, requires_grad: bool) -> None:

@@ -350,6 +350,12 @@ def _student_slope(df: Tensor, t: Tensor) -> Tensor:
     return where(is_normal, exp(-0.5 * t * t) / math.sqrt(2 * math.pi), student)
 
 
+def _student_slope_by_degrees(g: Tensor, df: Tensor, t: Tensor) -> Tensor:
+    """The derivative of stdtr in the degrees of freedom; at 0, where it vanishes, by that of the density."""
+    at_zero = t * _slope(_student_slope, g, 0, df, t * 0)
+    return where(t == 0, at_zero, _slope(_stdtr, g, 0, df, where(t == 0, 1, t)))
+
+
 def _student_by_parts(df: float, t: float) -> float:
     """Stdtr by Simpson's rule over the density."""
     places = numpy.linspace(0, t, 4001)
@@ -362,7 +368,7 @@ def _student_by_parts(df: float, t: float) -> float:
 
 stdtr = binary(
     "stdtr",
-    (lambda g, x1, x2: g * _slope(_stdtr, g, 0, x1, x2), lambda g, x1, x2: g * _student_slope(x1, x2)),
+    (lambda g, x1, x2: g * _student_slope_by_degrees(g, x1, x2), lambda g, x1, x2: g * _student_slope(x1, x2)),
     "the cumulative distribution of Student's t with x1 degrees of freedom at x2",
     _stdtr,
     domain=(0.3, 6.0),

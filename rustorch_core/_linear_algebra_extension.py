@@ -374,6 +374,11 @@ def cross(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     return stack(parts, axis=place)
 
 
+def _squares(x: Tensor) -> Tensor:
+    """The squares of magnitudes, without their kink at 0."""
+    return real(x) ** 2 + imag(x) ** 2 if x.dtype in CATEGORIES["complex floating-point"] else x * x
+
+
 def vector_norm(
     x: Tensor, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False, ord: float = 2
 ) -> Tensor:
@@ -387,8 +392,11 @@ def vector_norm(
     """
     if not isinstance(x, Tensor):
         raise OperandError(f"vector_norm: expected a tensor, met {type(x).__name__}")
-    magnitude = abs(x if is_floating(x.dtype) else cast(x, Defaults.floating))
+    x = x if is_floating(x.dtype) else cast(x, Defaults.floating)
     ord = number("vector_norm", "ord", ord)
+    if ord == 2:
+        return _root(sum(_squares(x), axis=axis, keepdims=keepdims), ord)
+    magnitude = abs(x)
     if ord == math.inf:
         return max(magnitude, axis=axis, keepdims=keepdims)
     if ord == -math.inf:
@@ -397,15 +405,14 @@ def vector_norm(
         return sum(cast(magnitude != 0, magnitude.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(magnitude, axis=axis, keepdims=keepdims)
-    if ord == 2:
-        powers = sum(magnitude * magnitude, axis=axis, keepdims=keepdims)
-    else:  # an element that is 0 has no say, however steep its power is there
-        is_zero = magnitude == 0
-        powers = sum(
-            where(is_zero, 0.0**ord if ord > 0 else math.inf, where(is_zero, 1, magnitude) ** ord),
-            axis=axis,
-            keepdims=keepdims,
-        )
+    # An element that is 0 has no say, however steep its power is there.
+    is_zero = magnitude == 0
+    powers = where(is_zero, 0.0**ord if ord > 0 else math.inf, where(is_zero, 1, magnitude) ** ord)
+    return _root(sum(powers, axis=axis, keepdims=keepdims), ord)
+
+
+def _root(powers: Tensor, ord: float) -> Tensor:
+    """Sums of powers to the power of 1 / ord; flat at the origin."""
     is_zero = powers == 0
     return where(is_zero, 0, where(is_zero, 1, powers) ** (1 / ord))
 

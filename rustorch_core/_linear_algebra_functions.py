@@ -9,7 +9,13 @@ from rustorch_core import _dispatch
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
 from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj
-from rustorch_core._manipulation_functions import expand_dims, permute_dims, reshape, squeeze
+from rustorch_core._manipulation_functions import (
+    expand_dims,
+    moveaxis,
+    permute_dims,
+    reshape,
+    squeeze,
+)
 from rustorch_core._statistical_functions import sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, OperandError, ShapeError
@@ -126,6 +132,8 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     lengths = [x.shape[one_axis("vecdot", axis, x.ndim)] for x in (x1, x2)]
     if lengths[0] != lengths[1]:
         raise ShapeError(f"vecdot: shapes {x1.shape} and {x2.shape} differ along axis {axis}")
+    if axis >= 0:  # from the left it may be another one in each
+        x1, x2, axis = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1), -1
     return sum(_conj(x1) * x2, axis=axis, dtype=x1.dtype)
 
 

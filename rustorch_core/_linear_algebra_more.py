@@ -12,12 +12,13 @@ from rustorch_core._creation_functions import asarray, eye, full, zeros
 from rustorch_core._data_types import Defaults
 from rustorch_core._define import cast, promoted
 from rustorch_core._dispatch import check_tensor
-from rustorch_core._elementwise_functions import _conj, abs, imag, real, where
+from rustorch_core._elementwise_functions import _conj, abs, where
 from rustorch_core._indexing_functions import take
 from rustorch_core._linear_algebra_extension import (
     _cutoff,
     _matrices,
     _square,
+    _squares,
     inv,
     matrix_norm,
     pinv,
@@ -126,7 +127,7 @@ def lstsq(a: Tensor, b: Tensor, /, rcond: float | None = None) -> LstsqResult:
     if a.requires_grad or b.requires_grad:
         x = _refined(a, columns, x) if is_full else matmul(pinv(a, rtol=rcond), columns)
     rest = columns - matmul(a, x)
-    squares = sum(real(rest) ** 2 + imag(rest) ** 2 if "complex" in rest.dtype.name else rest**2, axis=0)
+    squares = sum(_squares(rest), axis=0)
     residuals = squares if is_full and a.shape[0] > a.shape[1] else squares[:0]
     return LstsqResult(reshape(x, (a.shape[1],)) if b.ndim == 1 else x, residuals, rank, values)
 

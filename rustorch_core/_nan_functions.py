@@ -10,7 +10,7 @@ from typing import Any
 
 from rustorch_core import _sample_functions
 from rustorch_core import _statistical_functions as statistical
-from rustorch_core._arguments import number
+from rustorch_core._arguments import number, scalar
 from rustorch_core._axes import Axes
 from rustorch_core._constants import inf, nan
 from rustorch_core._data_types import CATEGORIES, Defaults, as_dtype, is_floating, real_of
@@ -195,9 +195,9 @@ def nan_to_num(x: Tensor, /, *, nan: float = 0.0, posinf: float | None = None, n
     from rustorch_core._data_type_functions import finfo
 
     check_tensor("nan_to_num", x)
-    nan = number("nan_to_num", "nan", nan)
-    posinf = None if posinf is None else number("nan_to_num", "posinf", posinf)
-    neginf = None if neginf is None else number("nan_to_num", "neginf", neginf)
+    nan = scalar("nan_to_num", "nan", nan)
+    posinf = None if posinf is None else scalar("nan_to_num", "posinf", posinf)
+    neginf = None if neginf is None else scalar("nan_to_num", "neginf", neginf)
     if not is_floating(x.dtype):
         return x.clone()  # type: ignore[no-any-return]
     if x.dtype in CATEGORIES["complex floating-point"]:

@@ -36,6 +36,7 @@ from rustorch_core._manipulation_functions import (
     moveaxis,
     permute_dims,
     reshape,
+    unstack,
 )
 from rustorch_core._searching_functions import searchsorted, sort
 from rustorch_core._tensor import Tensor, same_device
@@ -70,7 +71,7 @@ def median(x: Tensor, /, axis: Axes = None, *, keepdims: bool = False) -> Tensor
 
 
 def quantile(x: Tensor, /, q: Any, axis: Axes = None, *, method: str = "linear", keepdims: bool = False) -> Tensor:
-    """Compute quantiles along axes; the gradient goes to the elements between which they lie (NumPy: quantile).
+    """Compute quantiles along axes; the gradient goes to `q` and the elements that they lie between (NumPy: quantile).
 
     Arguments:
         x: tensor of a real-valued dtype; integers become the default floating-point dtype.
@@ -120,15 +121,16 @@ def _quantiles(
     return reshape(found, (*q_shape, *kept))
 
 
-def _fractions(name: str, q: Any, whole: float) -> tuple[list[float], tuple[int, ...]]:
-    """The quantiles asked for as numbers from 0 to 1, and their shape."""
+def _fractions(name: str, q: Any, whole: float) -> tuple[list[Any], tuple[int, ...]]:
+    """The quantiles asked for as numbers from 0 to 1, or tensors where they have a gradient, and their shape."""
     asked = q if isinstance(q, Tensor) else asarray(q, dtype="float64", device="cpu")
     if asked.dtype not in CATEGORIES["real-valued"]:
         raise DTypeError(f"{name}: q is a real number or several, met {asked.dtype}")
-    values = reshape(asked, (asked.size,)).detach().tolist()
+    flat = reshape(asked, (asked.size,))
+    values = flat.detach().tolist()
     if not all(0 <= value <= whole for value in values):
         raise ArgumentError(f"{name}: q must lie between 0 and {whole}, met {q}")
-    return [value / whole for value in values], asked.shape
+    return [value / whole for value in (unstack(flat) if flat.requires_grad else values)], asked.shape
 
 
 def _rows(x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -138,7 +140,7 @@ def _rows(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return reshape(permute_dims(x, (*rest, *axes)), (*[x.shape[each] for each in rest], length))
 
 
-def _in_rows(rows: Tensor, parts: list[float], method: str, leaves_nan_out: bool) -> Tensor:
+def _in_rows(rows: Tensor, parts: list[Any], method: str, leaves_nan_out: bool) -> Tensor:
     """The quantiles of each row, along the last axis."""
     length = rows.shape[-1]
     if length == 0:
@@ -163,9 +165,9 @@ def _widest(x: Tensor) -> Any:
     return double if x.device.supports(double) else DTYPES["float32"]
 
 
-def _place(count: Any, part: float, method: str) -> Any:
-    """Where a quantile lies among sorted elements, from 0; `count` is a number, or a tensor of them."""
-    is_number = isinstance(count, int)
+def _place(count: Any, part: Any, method: str) -> Any:
+    """Where a quantile lies among sorted elements, from 0; a tensor where one of the numbers is."""
+    is_number = not isinstance(count, Tensor) and not isinstance(part, Tensor)
     last = count - 1
     if method == "linear":
         place = last * part

@@ -227,6 +227,11 @@ def _is_pole(x: Tensor) -> Tensor:
     return logical_and(x <= 0, x == round(x))
 
 
+def _turn_at_pole(x: Tensor) -> Tensor:
+    """The derivative of 1 / gamma, by reflection sin(pi x) gamma(1 - x) / pi, over gamma(1 - x); for poles of gamma."""
+    return cos(math.pi * x) - sin(math.pi * x) / math.pi * digamma(1 - x)
+
+
 def _digammas_apart(x1: Tensor, x2: Tensor) -> Tensor:
     """digamma(x1) - digamma(x2), also where both have a pole: by reflection, whose cotangents take each other away."""
     are_poles = logical_and(_is_pole(x1), _is_pole(x2))
@@ -685,15 +690,16 @@ def _beta_slope(y: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     """The derivative of beta by x1. It has no pole where gamma(x1 + x2) has: there 1 / gamma crosses 0."""
     total = x1 + x2
     is_crossing = _is_pole(total)
-    crossing = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1))
-    crossing = crossing * gamma(where(is_crossing, 1 - total, 1)) * cos(math.pi * total)
-    return where(is_crossing, crossing, y * (digamma(x1) - digamma(where(is_crossing, 1, total))))
+    both = gamma(where(is_crossing, x1, 1)) * gamma(where(is_crossing, x2, 1))
+    crossing = both * gamma(where(is_crossing, 1 - total, 1)) * _turn_at_pole(where(is_crossing, total, 0))
+    return y * digamma(x1) + where(is_crossing, crossing, -y * digamma(where(is_crossing, 1, total)))
 
 
 def _binom_slope(y: Tensor, n: Tensor, x1: Tensor, x2: Tensor) -> Tensor:
     """Y (digamma(x1) - digamma(x2)). Where gamma(x2) has a pole and gamma(n + 1) none, 1 / gamma(x2) crosses 0."""
     is_crossing = logical_and(_is_pole(x2), logical_not(_is_pole(n + 1)))
-    crossing = beta(where(is_crossing, n + 1, 1), where(is_crossing, 1 - x2, 1)) * cos(math.pi * x2)
+    crossing = beta(where(is_crossing, n + 1, 1), where(is_crossing, 1 - x2, 1))
+    crossing = crossing * _turn_at_pole(where(is_crossing, x2, 0)) + y * digamma(where(is_crossing, x1, 1))
     return where(is_crossing, crossing, y * _digammas_apart(x1, where(is_crossing, 1, x2)))
 
 
@@ -704,8 +710,8 @@ def _log_ratio(x1: Tensor, x2: Tensor) -> Tensor:
 
 
 def _quotient(x1: Tensor, x2: Tensor) -> Tensor:
-    """x1 / x2, and 0 where x1 is 0."""
-    return where(x1 == 0, 0, x1 / where(x1 == 0, 1, x2))
+    """x1 / x2, and 0 where both are 0."""
+    return x1 / where(logical_and(x1 == 0, x2 == 0), 1, x2)
 
 
 # Sums of exponentials, with SciPy's default axes

@@ -53,8 +53,9 @@ def _accumulated(x: Tensor, dtype: Any) -> Tensor:
 
 def _extreme(g: Tensor, y: Tensor, x: Tensor, axis: Axes) -> Tensor:
     """The gradient of a maximum or minimum, shared evenly among the elements that attain it."""
-    attained = cast(x == _stretch(y, x.shape, axis), g.dtype)
-    return _stretch(g, x.shape, axis) * attained / _stretch(sum(attained, axis=axis), x.shape, axis)
+    attain = x == _stretch(y, x.shape, axis)
+    share = g / reshape(sum(cast(attain, g.dtype), axis=axis), g.shape)
+    return where(attain, _stretch(share, x.shape, axis), 0)
 
 
 # Core has chosen the dtype to add and multiply in; left to itself the standard widens small integers.

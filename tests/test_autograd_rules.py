@@ -24,6 +24,8 @@ from rustorch.linalg import (
 )
 from rustorch.special import binom, boxcox, entr, gammainc, kl_div, rel_entr, xlog1py, xlogy
 from rustorch.testing import assert_close, gradcheck
+from rustorch_core._data_types import CATEGORIES, DTYPES
+from rustorch_core._op import REGISTRY
 
 INF, NAN = math.inf, math.nan
 
@@ -114,6 +116,12 @@ EDGES = [
     (lambda x: rt.maximum(rt.sqrt(x), 1.0), [[0.0, 4.0]], [[0, 0.25]]),
     (lambda x: rt.clip(rt.reshape(rt.log(x), (2, 1)), 0.5, 9.0), [[0.0, 4.0]], [[0, 0.25]]),
     (written, [[0.0, 4.0]], [[0, 0.25]]),
+    # and behind one
+    (lambda x: rt.sqrt(rt.max(x)), [[0.0, -1.0]], [[INF, 0]]),
+    (lambda x: rt.sqrt(rt.maximum(x, 0.0)), [[-1.0, 4.0]], [[0, 0.25]]),
+    (lambda x: rt.sqrt(rt.minimum(x, 0.0)), [[1.0]], [[0]]),
+    (lambda x: rt.sqrt(rt.clip(x, 0.0)), [[-1.0, 4.0]], [[0, 0.25]]),
+    (lambda x: rt.sqrt(rt.relu(x)), [[-1.0, 4.0]], [[0, 0.25]]),
     (rt.sqrt, [[0.0]], [[INF]]),
     # Norms
     *((lambda x, ord=ord: vector_norm(x, ord=ord), [[0.0, 0.0]], [[0, 0]]) for ord in (2, 1, 0, 0.5, 1.5, 3, -1, INF)),
@@ -138,6 +146,45 @@ def test_edges(function, arguments, expected):
     found = rt.grad(lambda *xs: rt.sum(function(*xs)), numbers)(*map(tensor, arguments))
     for ours, theirs in zip(found, expected, strict=True):
         assert_close(rt.where(ours == 0, 0, ours), np.asarray(theirs, float), atol=1e-12)
+
+
+POINTS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+ELEMENTWISE = [
+    op
+    for op in REGISTRY.values()
+    if op.kind in ("unary", "binary") and op.is_differentiable and DTYPES["float64"] in CATEGORIES[op.category]
+]
+
+
+@pytest.mark.parametrize("op", ELEMENTWISE, ids=lambda op: op.name)
+def test_second_derivatives_at_edges(op):
+    """They are the slopes of the first, wherever the function and that are smooth."""
+    count, step = 1 if op.kind == "unary" else 2, 1e-5
+    points = [tensor(each.reshape(-1)) for each in np.meshgrid(*[POINTS] * count)]
+
+    def slope(by, *inputs):
+        return rt.grad(lambda *inputs: rt.sum(op.function(*inputs)), by)(*inputs)
+
+    for by in range(count):
+        for place in range(count):
+            found = host(rt.grad(lambda *inputs, by=by: rt.sum(slope(by, *inputs)), place)(*points))
+            moves = [[x + (i == place) * step * sign for i, x in enumerate(points)] for sign in (-1, 0, 1)]
+            with np.errstate(all="ignore"):
+                rises = np.diff([host(op.function(*inputs)) for inputs in moves], axis=0)
+                bends = np.diff([host(slope(by, *inputs)) for inputs in moves], axis=0)
+                is_smooth = (np.abs([*rises, *bends]) < 1e-2).all(axis=0)
+                is_smooth &= np.abs(bends[1] - bends[0]) < 1e-2 * (step + np.abs(bends[1]))
+                expected = (bends[0] + bends[1]) / (2 * step)
+            np.testing.assert_allclose(found[is_smooth], expected[is_smooth], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_second_derivatives_of_norms_where_elements_are_0(dtype):
+    x = rt.asarray([0.0, 2.0, 0.0], dtype=dtype)
+    for norm in (vector_norm, lambda x: matrix_norm(x[None, :])):
+        assert gradcheck(norm, (x,), order=2)
+    if dtype == "float64":
+        assert_close(rt.hessian(vector_norm)(x), tensor([[0.5, 0, 0], [0, 0, 0], [0, 0, 0.5]]))
 
 
 def test_second_derivatives_behind_a_selection():
@@ -260,3 +307,42 @@ def test_a_running_product_is_differentiated_in_few_steps():
     assert len(names) < 200
     values = np.cumprod(host(x.detach()))
     assert_close(x.grad, np.cumsum(values[::-1])[::-1] / host(x.detach()))
+
+
+X = tensor([1.0, 5.0, 2.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: rt.trapezoid(X, dx=t),
+        lambda t: rt.interp(X, tensor([2.0, 3.0]), tensor([1.0, 0.0]), left=t, right=2 * t),
+        lambda t: rt.nan_to_num(tensor([1.0, NAN, INF, -INF]), nan=t, posinf=2 * t, neginf=t * t),
+        lambda t: rt.pad(X, (1, 2), constant_values=t),
+        lambda t: rt.pad(X, 2, "linear_ramp", end_values=(t, 3 * t)),
+        lambda t: rt.linspace(t, 2 * t, 4, dtype="float64"),
+        lambda t: rt.full((2,), t),
+        lambda t: rt.quantile(X, t),
+    ],
+)
+def test_numbers_that_may_be_tensors_have_a_gradient(function):
+    gradcheck(function, (tensor(0.7),))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: rt.std(X, correction=t),
+        lambda t: vector_norm(X, ord=t),
+        lambda t: rt.layer_norm(X, 4, eps=t),
+        lambda t: rt.fft.fftfreq(4, d=t),
+        lambda t: rt.geomspace(t, 5.0, 4),
+        lambda t: rt.pad(X, 1, constant_values=rt.stack([t, t])),
+    ],
+)
+def test_a_gradient_is_not_lost_in_a_number(function):
+    t = tensor(0.7).requires_grad_()
+    with pytest.raises(rt.errors.GradientError, match="no gradient goes through"):
+        function(t)
+    with rt.no_grad():
+        function(t)

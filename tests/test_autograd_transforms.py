@@ -225,6 +225,42 @@ def test_checkpoint_has_the_same_value_and_gradient():
     gradcheck(lambda x, w, b: loss(rt.checkpoint, x, w, b), (x, w, b), order=3)
 
 
+#: From a function of two arguments to others of them, each by a transform.
+TRANSFORMS = {
+    "grad": lambda f: rt.grad(f, 0),
+    "value_and_grad": lambda f: lambda x, y: rt.value_and_grad(f, 1)(x, y)[1],
+    "vjp": lambda f: lambda x, y: rt.vjp(lambda t: f(x, t), y)[1](tensor(1.0))[0],
+    "jvp": lambda f: lambda x, y: rt.jvp(lambda t: f(t, y), (x,), (y,))[1],
+    "jacobian": lambda f: rt.jacobian(f, 1),
+    "hvp": lambda f: lambda x, y: rt.hvp(lambda t: f(t, y), x, y)[1],
+    "checkpoint": lambda f: lambda x, y: rt.checkpoint(f, x, y),
+}
+
+
+@pytest.mark.parametrize("inner", TRANSFORMS)
+@pytest.mark.parametrize("outer", TRANSFORMS)
+def test_transforms_of_different_arguments_nest(outer, inner):
+    x, y = tensor([2.0, 1.0]), tensor([3.0, 0.5])
+
+    def function(x, y):
+        return rt.sum(x * x * y * y * rt.sin(x * y))
+
+    for name in (inner, outer):
+        function = (lambda made: lambda x, y: rt.sum(made(x, y)))(TRANSFORMS[name](function))
+    assert not function(x, y).requires_grad
+    for place in (0, 1):
+        assert not rt.grad(function, place)(x, y).requires_grad
+    gradcheck(function, (x, y), rtol=1e-5)
+
+
+def test_a_transform_inside_a_custom_gradient():
+    @rt.custom_gradient
+    def slope(x):
+        return rt.grad(lambda t: rt.sum(t * t * x))(tensor([3.0])), lambda g: 6.0 * g
+
+    assert rt.grad(lambda x: rt.sum(slope(x)))(tensor([0.5])).tolist() == [6]
+
+
 @pytest.mark.parametrize("second", [lambda x: rt.stack([x, x]), lambda x: [x * 2, x], lambda x: x.detach()])
 def test_checkpoint_refuses_another_result_the_second_time(second):
     x = tensor([0.5, 2.0]).requires_grad_()

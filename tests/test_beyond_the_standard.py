@@ -148,6 +148,8 @@ def test_quantiles(method, arguments):
             agrees("nanquantile", HOLED, q, method=method, **arguments)
     has_gradient(lambda x: rt.quantile(x, [0.13, 0.71], method=method, **arguments), X)
     has_gradient(lambda x: rt.nanquantile(x, [0.13, 0.71], method=method, **arguments), HOLED)
+    has_gradient(lambda x, q: rt.quantile(x, q, method=method, **arguments), X, np.array([0.13, 0.71]))
+    has_gradient(lambda q: rt.nanquantile(rt.asarray(HOLED), q, method=method, **arguments), np.array(0.31))
 
 
 @pytest.mark.parametrize("arguments", AXES)

@@ -205,7 +205,7 @@ COMPOSITIONS: list[Composition] = [
     _row("kron", _ANY, (((2, 3), (2, 2)),), (((2,), (3, 2)),)),
     _row("outer", _ANY, (((2, 3), (4,)),)),
     _row("tensordot", _ANY, (((2, 3, 4), (3, 4, 5)),), (((2, 3), (3, 2)), {"axes": ((0, 1), (1, 0))})),
-    _row("vecdot", _ANY, (((3, 4), (4,)),), (((3, 4), (3, 1)), {"axis": 0})),
+    _row("vecdot", _ANY, (((3, 4), (4,)),), (((3, 4), (3, 1)), {"axis": 0}), (((3, 4), (3,)), {"axis": 0})),
     # Losses
     _row(
         "cross_entropy",
