@@ -156,3 +156,22 @@ def test_bfloat16_crosses_as_float32():
     assert host.tolist() == [1.5, -2.0]
     assert met == ["float32", "float32"]
     assert device.to_host(device.from_host(numpy.ones(2, numpy.float32))).dtype == rt.float32
+
+
+def test_what_comes_from_the_host_is_contiguous_and_aligned():
+    met = []
+
+    def from_host(array, index):
+        met.append(array.flags)
+        return adopted(array_api_strict.asarray(array, copy=True))
+
+    device = Device("plain", 0, Backend(namespace=Namespace(), from_host=from_host, writable=False), Foreign)
+    whole = numpy.arange(12.0).reshape(3, 4)
+    read_only = whole.view()
+    read_only.flags.writeable = False
+    misaligned = numpy.frombuffer(b"x" + whole.tobytes(), dtype=numpy.float64, offset=1)
+    for array in (whole[::-1], whole.T, numpy.broadcast_to(whole[0], (2, 4)), read_only, misaligned, whole[0, 0, ...]):
+        found = device.from_host(array)
+        assert found.shape == array.shape
+        assert device.to_host(found).tolist() == array.tolist()
+    assert all(flags.c_contiguous and flags.aligned and flags.writeable for flags in met)
