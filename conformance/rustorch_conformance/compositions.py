@@ -314,16 +314,6 @@ _FINDS = "it finds places, and they change in jumps"
 _COUNTS = "it counts, and counts change in jumps"
 _TRANSFORMS = "it changes functions, or how they run and what is shown"
 
-#: Elementwise ops whose gradient is wrong at some edges, and where.
-WRONG_AT_EDGES: dict[str, str] = {
-    **dict.fromkeys(("special.betaln", "special.binom"), "at negative integers, where two poles meet, it is NaN"),
-    **dict.fromkeys(
-        ("special.boxcox", "special.boxcox1p", "special.inv_boxcox", "special.inv_boxcox1p"),
-        "at the end of its domain it is 0, whatever the slope",
-    ),
-    **dict.fromkeys(("special.gammainc", "special.gammaincc"), "at a parameter of 0 it is 0, whatever the slope"),
-}
-
 #: Public functions through which no gradient flows, and why; the ops without one say it themselves.
 WITHOUT_GRADIENT: dict[str, str] = {
     **dict.fromkeys(
