@@ -37,8 +37,8 @@ __all__ = [
     "hookimpl",
 ]
 
-#: (major, minor): a minor version only adds; a plugin written for (1, n) works with every (1, m >= n). docs/plugins.md has
-#: the whole promise.
+#: (major, minor): a minor version only adds; a plugin written for (1, n) works with every (1, m >= n). The whole of it
+#: is in docs/plugins.md.
 API_VERSION = (1, 0)
 
 hookspec = pluggy.HookspecMarker("rustorch")
