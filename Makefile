@@ -8,8 +8,8 @@ SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycac
 
 # Of the table's gradients, which `rustorch-conformance --device strict` checks whole, those that take the least time;
 # and what arrays that cannot be written change. The other tests of tensors pass on both devices too.
-ON_STRICT := -k "single_precision or not (test_ops and gradient)"
-ON_FROZEN := tests/test_autograd.py tests/test_mutation.py tests/test_nn.py conformance -k "not (test_ops and gradient)"
+ON_STRICT := -k "single_precision or not test_level3_gradients"
+ON_FROZEN := tests/test_autograd.py tests/test_mutation.py tests/test_nn.py conformance -k "not test_level3_gradients"
 
 .PHONY: demo test test-peers check bench clean
 

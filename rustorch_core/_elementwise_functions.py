@@ -232,7 +232,7 @@ pow = binary(
     "pow",
     "numeric",
     (
-        lambda g, x1, x2: g * x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1),
+        lambda g, x1, x2: g * _power_slope(x1, x2),
         # At 0 flat, but for negative exponents, of which y is infinite.
         lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),
@@ -268,6 +268,13 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     if x.dtype not in CATEGORIES["complex floating-point"]:
         return _zero(g)
     return 1j * conj(y) * _ratio(imag(g * y), abs(x))
+
+
+def _power_slope(x1: Tensor, x2: Tensor) -> Tensor:
+    """The derivative of a power by its base."""
+    if x2._node is None:  # a constant, whose 0 stays 0: what it is multiplied with need be no more than finite
+        return x2 * x1 ** (x2 - abs(sign(x2)))
+    return x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1)
 
 
 def _is_flat_power(x1: Tensor, x2: Tensor) -> Tensor:

@@ -632,7 +632,7 @@ def _cofactors(x: Tensor) -> Tensor:
     count = builtins.min(x.shape[-1], 16)
     with set_recording(False):
         size = matrix_norm(x, keepdims=True)
-        radius = where(size == 0, 1, size) * finfo(x.dtype).eps ** 0.2
+        radius = where(size == 0, 1, size) * finfo(x.dtype).eps ** 0.1
     # Where on the circle to begin is arbitrary; no eigenvalue of a matrix that somebody writes down is there.
     angles = (arange(count, dtype=radius.dtype, device=x.device) + 0.3) * (2 * math.pi / count)
     turns = reshape(exp(1j * angles), (count,) + (1,) * x.ndim)

@@ -35,7 +35,7 @@ def index_set(array: Any, key: Any, value: Any) -> Any:
     return array
 
 
-def indexsum(array: Any, key: Any, values: Any) -> Any:
+def index_add(array: Any, key: Any, values: Any) -> Any:
     numpy.add.at(array, key, values)
     return array
 

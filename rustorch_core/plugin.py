@@ -37,7 +37,8 @@ __all__ = [
     "hookimpl",
 ]
 
-#: (major, minor): a minor version only adds; a plugin written for (1, n) works with every (1, m >= n).
+#: (major, minor): a minor version only adds; a plugin written for (1, n) works with every (1, m >= n). The whole of it
+#: is in docs/plugins.md.
 API_VERSION = (1, 0)
 
 hookspec = pluggy.HookspecMarker("rustorch")
@@ -73,8 +74,8 @@ class Backend:
 
     Arguments:
         namespace: module or object with the standard's functions, for this device's native arrays.
-        from_host: `(numpy_array, index) -> native array` that never shares memory with its argument;
-            default: `namespace.asarray(numpy_array, copy=True)`.
+        from_host: `(numpy_array, index) -> native array` that never shares memory with its argument, which is
+            contiguous and aligned; default: `namespace.asarray(numpy_array, copy=True)`.
         to_host: `(native array) -> numpy_array`, shared or copied; default: `numpy.from_dlpack`.
         synchronize: `(index) -> None`, waits until the device has finished; default: there is nothing to wait for.
         memory: `(index) -> (free, total)` in bytes, or None where it is not known.

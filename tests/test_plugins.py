@@ -731,6 +731,35 @@ def test_the_first_distribution_of_a_name_hides_the_later(site, tmp_path):
     assert the_line(told, "signs  ") == "signs  test-signs 3.0  loaded  optimizer signs"
 
 
+# The promise
+
+#: What version 1.0 of the contract has, with the fields that must be given first. A minor version may add to it.
+CONTRACT = {
+    "Backend": "namespace | from_host to_host synchronize memory count writable",
+    "DeviceSpec": "type load | probe rank description",
+    "Kernel": "op device load | dtypes rank",
+    "OptimizerSpec": "name load |",
+    "ProfilerSink": "name load |",
+    "PluginContext": "api_version rustorch_version |",
+}
+HOOKS = {"rustorch_devices", "rustorch_kernels", "rustorch_optimizers", "rustorch_profiler_sinks"}
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_the_contract_only_grows(name):
+    import dataclasses
+
+    from rustorch_core import plugin
+
+    required, optional = (set(part.split()) for part in CONTRACT[name].split("|"))
+    fields = dataclasses.fields(getattr(plugin, name))
+    assert plugin.API_VERSION[0] == 1
+    assert {field.name for field in fields if field.default is dataclasses.MISSING} == required
+    assert optional <= {field.name for field in fields}
+    assert name in plugin.__all__
+    assert {hook for hook in vars(plugin.HookSpecifications) if hook.startswith("rustorch_")} >= HOOKS
+
+
 # The doctor
 
 

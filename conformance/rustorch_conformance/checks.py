@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from rustorch_conformance.samples import Composition, Sample, samples
 from rustorch_core._data_types import CATEGORIES, DTYPES
 from rustorch_core._op import Op
 from rustorch_core._tensor import Tensor, wrap
-from rustorch_core.errors import GradientError, GradientMismatchError, LinearAlgebraError
+from rustorch_core.errors import GradientError, GradientMismatchError, RusTorchError
 
 #: Relative error allowed, against NumPy in double precision: some roundings of the dtype under test.
 TOLERANCE = {
@@ -50,6 +51,9 @@ def check_value(op: Op | Composition, dtype: str, device: str, seed: int = 0) ->
         if sample.reference is None:
             continue
         found = _host(sample.call(*[_on(device, array) for array in sample.arrays]))
+        like = _host(sample.call(*[_on("cpu", array) for array in sample.arrays]))
+        for ours, theirs in zip(found, like, strict=True):
+            assert ours.dtype == theirs.dtype, f"{op.name}: {dtype} gives {ours.dtype}, expected {theirs.dtype}"
         wide = [array.astype(_WIDE.get(array.dtype.kind, array.dtype)) for array in sample.arrays]
         with numpy.errstate(all="ignore"):
             expected = sample.reference(*wide)
@@ -72,8 +76,29 @@ def _close(op: Op | Composition, ours: Any, theirs: Any, tolerance: float) -> No
     numpy.testing.assert_allclose(wide, theirs, rtol=tolerance, atol=tolerance * max(scale, 1.0), err_msg=op.name)
 
 
+#: Zeros of either sign, infinities, NaN, halves between integers, and edges of domains.
+_SPECIAL = [part for x in (0.0, 0.3, 0.5, 1.0, 1.5, 2.5, 100.0, numpy.inf, numpy.nan) for part in (-x, x)]
+
+
+def check_special_values(op: Op, device: str) -> None:
+    """Compare an elementwise op with the reference device on special values: signs of zeros count, those of NaN not."""
+    count = 1 if op.kind == "unary" else 2
+    grid = numpy.stack(numpy.meshgrid(*[numpy.float32(_SPECIAL)] * count)).reshape(count, -1)
+    assert op.function is not None
+    ours, theirs = (_host(op.function(*[_on(place, points) for points in grid]))[0] for place in (device, "cpu"))
+    numpy.testing.assert_allclose(ours, theirs, rtol=3e-6, err_msg=op.name)
+    is_wrong = (theirs == 0) & (numpy.signbit(ours) != numpy.signbit(theirs))
+    assert not is_wrong.any(), f"{op.name}: at {grid[:, is_wrong][:, 0]} the sign of the zero is wrong"
+
+
 def check_gradient(op: Op | Composition, device: str, dtype: str = "float64", seed: int = 0) -> None:
-    """Compare first and second derivatives of every sample with finite differences, along random directions."""
+    """Compare first and second derivatives of every sample with finite differences, along random directions.
+
+    On a device without double precision with those of the reference device, which are compared there.
+    """
+    if not rustorch.device(device).supports(dtype):
+        check_gradient_precision(op, device, {"float64": "float32", "complex128": "complex64"}[dtype], seed, order=2)
+        return
     for sample in _differentiable(op, dtype, seed):
         call, arrays = _free(sample, device)
         try:
@@ -82,15 +107,20 @@ def check_gradient(op: Op | Composition, device: str, dtype: str = "float64", se
             raise AssertionError(f"{op.name}: {error}") from error
 
 
-def check_gradient_precision(op: Op | Composition, device: str, dtype: str = "float32", seed: int = 0) -> None:
-    """Compare the gradients of every sample with those of the same numbers in twice the precision."""
+def check_gradient_precision(
+    op: Op | Composition, device: str, dtype: str = "float32", seed: int = 0, order: int = 1
+) -> None:
+    """Compare the gradients of every sample with the reference device's of the same numbers in twice the precision."""
     for sample in _differentiable(op, dtype, seed):
         call, arrays = _free(sample, device)
+        wide_call, _ = _free(sample, "cpu")
+        for _ in range(order - 1):
+            call, wide_call = (functools.partial(_gradients_of, each, seed) for each in (call, wide_call))
         found = _gradients(call, [_on(device, array) for array in arrays], seed)
-        expected = _gradients(call, [_on(device, array.astype(_WIDE[array.dtype.kind])) for array in arrays], seed)
+        expected = _gradients(wide_call, [_on("cpu", array.astype(_WIDE[array.dtype.kind])) for array in arrays], seed)
         for array, ours, theirs in zip(arrays, found, expected, strict=True):
             assert ours.dtype == array.dtype, f"{op.name}: the gradient of a tensor of {array.dtype} is of {ours.dtype}"
-            _close(op, _host(ours)[0], _host(theirs)[0], 100 * TOLERANCE[dtype])
+            _close(op, _host(ours)[0], _host(theirs)[0], 100**order * TOLERANCE[dtype])
 
 
 def _differentiable(op: Op | Composition, dtype: str, seed: int) -> Iterator[Sample]:
@@ -119,6 +149,10 @@ def _gradients(call: Callable[..., Any], inputs: list[Tensor], seed: int) -> lis
     structure = value if isinstance(value, (tuple, list)) else [value]
     seeds = [_on(x.device, generator.uniform(0.5, 1.5, x.shape)) if _is_inexact(x) else None for x in structure]
     return list(pull_back(type(value)(seeds) if isinstance(value, (tuple, list)) else seeds[0]))
+
+
+def _gradients_of(call: Callable[..., Any], seed: int, *inputs: Tensor) -> list[Tensor]:
+    return _gradients(call, list(inputs), seed)
 
 
 #: Where functions have their edges: poles, kinks, and the ends of their domains.
@@ -181,26 +215,21 @@ def check_kernel(op: Op, device: str, seed: int = 0) -> None:
     """Compare a kernel with the op's composition, on plain, strided, broadcast and special input."""
     assert op.compose is not None
     for sample in samples(op, DTYPES["float32"], seed):
-        for arrays in _hard(sample.arrays):
-            tensors = [wrap(_native(device, array), rustorch.device(device)) for array in arrays]
+        for name, tensors in _hard(sample.arrays, device):
             served = _outcome(lambda sample=sample, tensors=tensors: sample.call(*tensors))
             composed = _outcome(lambda sample=sample, tensors=tensors: _composed(op, sample, tensors))
+            message = f"{op.name}, on {name} arrays of the shapes {', '.join(str(x.shape) for x in tensors)}"
+            assert len(served) == len(composed), f"{message}: one of kernel and composition raises"
             for ours, theirs in zip(served, composed, strict=True):
-                numpy.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6, err_msg=op.name)
+                numpy.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6, err_msg=message)
 
 
 def _outcome(call: Callable[[], Any]) -> list[Any]:
-    """The results on the host; nothing where a decomposition does not exist."""
+    """The results on the host; nothing where the op refuses such input."""
     try:
         return _host(call())
-    except LinearAlgebraError:
+    except RusTorchError:
         return []
-
-
-def _native(device: str, array: Any) -> Any:
-    """A strided view stays strided where the device's arrays are NumPy's."""
-    target = rustorch.device(device)
-    return array if target.shares_host_memory else target.from_host(array)
 
 
 def _composed(op: Op, sample: Sample, tensors: list[Tensor]) -> Any:
@@ -220,16 +249,45 @@ def _composition(op: Op, key: Any) -> Callable[..., Any]:
     return _from_composition(op, key)[0][1]
 
 
-def _hard(arrays: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-    """The arrays as they are, reversed, with gaps, as a broadcast, and with NaN and infinities in them."""
+def _hard(arrays: tuple[Any, ...], device: str) -> Iterator[tuple[str, list[Tensor]]]:
+    """The arrays as they are and in memory that a kernel may misread; made on the device, as slices of it."""
     special = [array.copy() for array in arrays]
     for array in special:
         flat = array.reshape(-1)
         flat[: min(3, flat.size)] = [numpy.nan, numpy.inf, -numpy.inf][: flat.size]
-    return [
-        arrays,
-        tuple(array[::-1] if array.ndim else array for array in arrays),
-        tuple(numpy.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array for array in arrays),
-        tuple(numpy.broadcast_to(array[:1], array.shape) if array.ndim and array.size else array for array in arrays),
-        tuple(special),
-    ]
+    for name, change in _LAYOUTS.items():
+        yield name, [change(_on(device, array)) for array in arrays]
+    yield "special", [_on(device, array) for array in special]
+    if rustorch.device(device).shares_host_memory:
+        yield "misaligned", [wrap(_misaligned(array), rustorch.device(device)) for array in arrays]
+
+
+def _transposed(x: Tensor) -> Tensor:
+    """The same values, stored the other way round."""
+    return rustorch.asarray(x.mT, copy=True).mT if x.ndim > 1 else x
+
+
+def _shifted(x: Tensor) -> Tensor:
+    """The same values one element later in memory than the device would put them."""
+    flat = rustorch.reshape(x, (-1,))
+    return rustorch.reshape(rustorch.concat([flat[:1], flat])[1:], x.shape) if x.size else x
+
+
+def _misaligned(array: Any) -> Any:
+    """The same values at an odd address."""
+    memory = numpy.zeros(array.nbytes + 1, numpy.uint8)
+    odd = memory[1:].view(array.dtype).reshape(array.shape)
+    odd[...] = array
+    return odd
+
+
+_LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda x: x,
+    "transposed": _transposed,
+    "reversed": lambda x: x[::-1] if x.ndim else x,
+    "spread": lambda x: rustorch.repeat(x, 2, axis=-1)[..., ::2] if x.ndim else x,
+    "broadcast": lambda x: rustorch.broadcast_to(x[:1], x.shape) if x.ndim and x.size else x,
+    "shifted": _shifted,
+    "empty": lambda x: x[:0] if x.ndim else x,
+    "0-d": lambda x: rustorch.reshape(rustorch.reshape(x, (-1,))[:1], ()) if x.size else x,
+}
