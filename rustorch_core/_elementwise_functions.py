@@ -232,7 +232,7 @@ pow = binary(
     "pow",
     "numeric",
     (
-        lambda g, x1, x2: g * x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1),
+        lambda g, x1, x2: g * _power_slope(x1, x2),
         # At 0 flat, but for negative exponents, of which y is infinite.
         lambda g, y, x1: g * y * log(where(logical_and(x1 == 0, isfinite(y)), 1, x1)),
     ),
@@ -270,9 +270,12 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return 1j * conj(y) * _ratio(imag(g * y), abs(x))
 
 
-def _is_flat_power(x1: Tensor, x2: Tensor) -> Tensor:
-    """Where the exponent is 0 and the power that the slope is made of is not finite: of 0 and of NaN."""
-    return logical_and(x2 == 0, logical_not(abs(x1) > 0))
+def _power_slope(x1: Tensor, x2: Tensor) -> Tensor:
+    """x2 * x1 ** (x2 - 1), and 0 for an exponent of 0, even of 0, infinity and NaN."""
+    is_flat = x2 == 0
+    if x2.requires_grad:  # then the slope by the exponent matters there too, and is finite but for those
+        is_flat = logical_and(is_flat, logical_not(abs(x1) > 0))
+    return x2 * x1 ** where(is_flat, 0, x2 - 1)
 
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
