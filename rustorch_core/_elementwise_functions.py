@@ -271,15 +271,11 @@ def _turn(g: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _power_slope(x1: Tensor, x2: Tensor) -> Tensor:
-    """The derivative of a power by its base."""
-    if x2._node is None:  # a constant, whose 0 stays 0: what it is multiplied with need be no more than finite
-        return x2 * x1 ** (x2 - abs(sign(x2)))
-    return x2 * x1 ** where(_is_flat_power(x1, x2), 1, x2 - 1)
-
-
-def _is_flat_power(x1: Tensor, x2: Tensor) -> Tensor:
-    """Where the exponent is 0 and the power that the slope is made of is not finite: of 0 and of NaN."""
-    return logical_and(x2 == 0, logical_not(abs(x1) > 0))
+    """x2 * x1 ** (x2 - 1), and 0 for an exponent of 0, even of 0, infinity and NaN."""
+    is_flat = x2 == 0
+    if x2.requires_grad:  # then the slope by the exponent matters there too, and is finite but for those
+        is_flat = logical_and(is_flat, logical_not(abs(x1) > 0))
+    return x2 * x1 ** where(is_flat, 0, x2 - 1)
 
 
 def _ratio(x: Tensor, y: Tensor) -> Tensor:
@@ -313,7 +309,7 @@ def _share(g: Tensor, is_chosen: Tensor, is_tie: Tensor) -> Tensor:
     native=lambda xp, condition, x1, x2: xp.where(condition, x1, x2),
 )
 def _where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
-    if condition._key.dtype not in CATEGORIES["boolean"]:
+    if condition.dtype not in CATEGORIES["boolean"]:
         raise DTypeError(f"where: a condition of {condition.dtype} met, but a boolean one is expected; compare first")
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         x1 = beside("where", condition, x1)
