@@ -87,9 +87,8 @@ class Device:
         return found
 
     def _native_dtype(self, dtype: DType) -> Any:
-        if self.shares_host_memory:
-            return dtype
-        return getattr(self.namespace, dtype.name, None)
+        native = getattr(self.namespace, dtype.name, None)
+        return dtype if self.shares_host_memory and native is not None else native
 
     def from_host(self, array: numpy.ndarray[Any, Any]) -> Any:
         """A native array with a NumPy array's values, in memory of its own."""
