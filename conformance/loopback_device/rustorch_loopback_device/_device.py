@@ -126,11 +126,12 @@ for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshi
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a function of NumPy's on arrays of one accelerator, there."""
-    homes = {id(x._home): x._home for x in _arrays((args, kwargs))}
+    named = [home for home in _accelerators() if home.name == kwargs.get("device")]
+    homes = {id(home): home for home in (*(x._home for x in _arrays((args, kwargs))), *named)}
     if len(homes) > 1:
         raise ValueError(f"arrays of {' and '.join(home.name for home in homes.values())} met")
     (home,) = homes.values() or (_accelerators()[0],)
-    values = _open((args, kwargs))
+    values = _open((args, {key: value for key, value in kwargs.items() if key != "device"}))
     try:
         with numpy.errstate(all="ignore"):
             result = function(*values[0], **values[1])
