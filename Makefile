@@ -48,8 +48,8 @@ clean:
 	$(PIP) --no-build-isolation -e ".[demo]"
 	@touch $@
 
-.venv/dev: pyproject.toml conformance/pyproject.toml conformance/strict_device/pyproject.toml | .venv/tools
-	$(PIP) --no-build-isolation -e ".[dev]" -e ./conformance -e ./conformance/strict_device
+.venv/dev: pyproject.toml conformance/pyproject.toml conformance/strict_device/pyproject.toml conformance/loopback_device/pyproject.toml | .venv/tools
+	$(PIP) --no-build-isolation -e ".[dev]" -e ./conformance -e ./conformance/strict_device -e ./conformance/loopback_device
 	@touch $@ .venv/demo
 
 .venv/peers: pyproject.toml | .venv/dev

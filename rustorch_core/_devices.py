@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -53,6 +54,28 @@ class _KeysByNativeDType(dict[Any, DispatchKey]):
         raise DTypeError(f"{self.device}: the native dtype {native_dtype} is none of rustorch's")
 
 
+#: Functions of the standard that make arrays of no others, and so have to be told where.
+_CREATION = frozenset("arange asarray empty eye full linspace ones zeros".split())
+
+
+class _NamespaceOfIndex:
+    """A namespace whose creation functions make their arrays on one of several devices.
+
+    The standard calls a device by what its arrays say of theirs.
+    """
+
+    def __init__(self, namespace: Any, one: Any) -> None:
+        self._namespace = namespace
+        self._native_device = one.device
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._namespace, name)
+        if name in _CREATION:
+            value = functools.partial(value, device=self._native_device)
+        setattr(self, name, value)
+        return value
+
+
 class Device:
     """One device: `str(device)` is what a user writes, such as "cpu" or "cuda:1"."""
 
@@ -65,6 +88,8 @@ class Device:
         self.is_writable = backend.writable
         #: Whether the native arrays are NumPy's, so that host data needs no transfer.
         self.shares_host_memory = array_type is numpy.ndarray
+        if backend.count > 1:
+            self.namespace = _NamespaceOfIndex(backend.namespace, self.from_host(numpy.zeros((), dtype=numpy.float32)))
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 
@@ -89,9 +114,8 @@ class Device:
         return found
 
     def _native_dtype(self, dtype: DType) -> Any:
-        if self.shares_host_memory:
-            return dtype
-        return getattr(self.namespace, dtype.name, None)
+        native = getattr(self.namespace, dtype.name, None)
+        return dtype if self.shares_host_memory and native is not None else native
 
     def from_host(self, array: numpy.ndarray[Any, Any]) -> Any:
         """A native array with a NumPy array's values, in memory of its own."""

@@ -7,6 +7,8 @@ from typing import Any
 import numpy
 from array_api_compat import numpy as _compat
 
+from rustorch_core._data_types import bfloat16 as bfloat16  # by ml_dtypes; the other dtypes are NumPy's own
+
 # NumPy's operators take a shorter way to the same loops: 30 ns less a call than the ufuncs.
 add = operator.add
 subtract = operator.sub

@@ -76,7 +76,7 @@ def main(
     suite: Path | None,
     max_examples: int,
 ) -> None:
-    """Hold a device to the table.
+    r"""Hold a device to the table.
 
     \b
     L0 hygiene    a light and silent import, a probe that ends and survives a fork

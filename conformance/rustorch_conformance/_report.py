@@ -70,10 +70,10 @@ class Report:
 
     def as_text(self) -> str:
         """For the terminal: levels, failures, and what serves the ops."""
-        lines = [
-            f"FAILED {test['level']} {test['test']}\n{_indented(test['message'])}\n    to reproduce: {test['reproduce']}\n"
-            for test in self.failures
-        ]
+        lines = []
+        for test in self.failures:
+            lines += [f"FAILED {test['level']} {test['test']}", _indented(test["message"])]
+            lines += [f"    to reproduce: {test['reproduce']}", ""]
         served = self._ops()
         for how in SERVED:
             names = [op for op, by in served.items() if by == how]
@@ -131,7 +131,8 @@ class Report:
         title = html.escape(self._title())
         found = f"<h2>Failures</h2>\n{failures}" if failures else "<p>No failures.</p>\n"
         head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n<h1>{title}</h1>\n{levels}{found}{ops}</body></html>\n'
+        body = f"<h1>{title}</h1>\n{levels}{found}{ops}"
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}</body></html>\n'
 
 
 def _indented(text: str) -> str:

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
+#: The test without which no device can be opened.
+PROBE = "test_probe_ends"
 
 
 @dataclass
@@ -54,7 +56,7 @@ def run(
             is_whole = not skip
             for event in process.events():
                 if event["event"] == "collected" and is_whole:
-                    results.tests, results.facts = event["tests"], event["facts"]
+                    results.tests = event["tests"]
                     progress.update(bar, total=len(results.tests))
                 elif event["event"] == "started":
                     one = results.tests[skip]
@@ -63,8 +65,14 @@ def run(
                     results.tests[skip].update({key: event[key] for key in ("outcome", "message", "seconds")})
                     skip += 1
                     progress.update(bar, completed=skip)
+                    if results.tests[skip - 1]["test"] == PROBE and event["outcome"] == "failed":
+                        for one in results.tests[skip:]:
+                            one.update(outcome="skipped", message="the device cannot be opened", seconds=0.0)
+                        return results
+                elif event["event"] == "facts":
+                    results.facts = event["facts"]
             if not results.tests:
-                results.error = process.said or "there are no tests for these options"
+                results.error = process.said or process.why_ended or "there are no tests for these options"
                 return results
             if skip >= len(results.tests):
                 return results

@@ -140,7 +140,7 @@ class Events:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell what will run."""
         tests = [{"test": item.name, "level": level_of(item.path), "op": op_of(item)} for item in session.items]
-        self._tell(event="collected", tests=tests, facts=_facts(device_under_test(self._config)))
+        self._tell(event="collected", tests=tests)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Tell that a test begins."""
@@ -152,6 +152,10 @@ class Events:
             outcome = "expected" if hasattr(report, "wasxfail") and report.skipped else report.outcome
             message = str(report.wasxfail) if outcome == "expected" else _message(report)
             self._tell(event="finished", outcome=outcome, message=message, seconds=report.duration)
+
+    def pytest_sessionfinish(self) -> None:
+        """Tell what serves the ops: at the end, for it opens the device."""
+        self._tell(event="facts", facts=_facts(device_under_test(self._config)))
 
 
 def _message(report: pytest.TestReport) -> str:

@@ -1,4 +1,4 @@
-"""Level 0: a plugin that is merely installed costs nothing, says nothing and changes nothing, whatever its device does."""
+"""Level 0: a plugin that is merely installed costs nothing, says nothing and changes nothing else."""
 
 from __future__ import annotations
 

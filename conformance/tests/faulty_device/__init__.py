@@ -1,0 +1,1 @@
+"""A device with one fault, which the variable FAULTY names."""
