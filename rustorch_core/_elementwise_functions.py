@@ -309,7 +309,7 @@ def _share(g: Tensor, is_chosen: Tensor, is_tie: Tensor) -> Tensor:
     native=lambda xp, condition, x1, x2: xp.where(condition, x1, x2),
 )
 def _where(condition: Tensor, x1: Any, x2: Any, /) -> Prepared:
-    if condition.dtype not in CATEGORIES["boolean"]:
+    if condition._key.dtype not in CATEGORIES["boolean"]:
         raise DTypeError(f"where: a condition of {condition.dtype} met, but a boolean one is expected; compare first")
     if not isinstance(x1, Tensor) and not isinstance(x2, Tensor):
         x1 = beside("where", condition, x1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rustorch_core import _plugins
-from rustorch_core._autograd import no_grad
+from rustorch_core._autograd import enable_grad, no_grad
 from rustorch_core._compiled_steps import compiled_steps, offers
 from rustorch_core._mutation import overwrite
 from rustorch_core._tensor import Tensor
@@ -115,8 +115,19 @@ class Optimizer:
                 parameter.grad = None
 
     @no_grad()
-    def step(self) -> None:
-        """Update every parameter that has a gradient, in place; where the device offers it, in one call for all."""
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Update every parameter that has a gradient, in place; where the device offers it, in one call for all.
+
+        Arguments:
+            closure: forgets the gradients, computes the loss, calls `backward` on it and returns it; called before.
+
+        Returns:
+            what the closure returned, if there is one.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         for place, group in enumerate(self.param_groups):
             parameters = group["params"]
             if place not in self._compiled:
@@ -129,6 +140,7 @@ class Optimizer:
             for parameter in left:
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
+        return loss
 
     def _compile(self, group: Mapping[str, Any]) -> CompiledSteps | None:
         """One call for a group's steps, if there is one; it changes the states in place."""

@@ -282,3 +282,18 @@ def test_options_are_restored() -> None:
     optimizer.param_groups[0]["lr"] = 0.9
     optimizer.load_state_dict(saved)
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_a_closure_is_called_before_the_step_and_its_loss_returned() -> None:
+    w = rt.asarray([3.0]).requires_grad_()
+    optimizer = rt.optim.create("sgd", [w], lr=0.5)
+
+    def closure() -> rt.Tensor:
+        optimizer.zero_grad()
+        loss = (w * w).sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 9
+    assert w.item() == 0
+    assert optimizer.step() is None

@@ -95,14 +95,14 @@ def _losses(make: Callable[..., nn.Module], optimizer: str, device: str, **optio
     model = make(generator=rustorch.random.Generator(0), device=device)
     images, labels = rustorch.asarray(x, device=device), rustorch.asarray(y, device=device)
     stepper = optim.create(optimizer, model, **options)
-    losses = []
-    for _ in range(STEPS):
+
+    def closure() -> rustorch.Tensor:
         loss = nn.functional.cross_entropy(model(images), labels)
         stepper.zero_grad()
         loss.backward()
-        stepper.step()
-        losses.append(loss.item())
-    return losses
+        return loss
+
+    return [stepper.step(closure).item() for _ in range(STEPS)]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -117,7 +117,21 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
     setattr(LoopbackArray, f"__{_name}__", _operator(getattr(operator, _name)))
-for _name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split():
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]:
     _function = getattr(operator, f"__{_name}__")
     setattr(LoopbackArray, f"__{_name}__", _operator(_function))
     setattr(LoopbackArray, f"__r{_name}__", _operator(_function, is_reflected=True))
