@@ -120,7 +120,7 @@ class Device:
     def from_host(self, array: numpy.ndarray[Any, Any]) -> Any:
         """A native array with a NumPy array's values, in memory of its own."""
         if not self.shares_host_memory:
-            array = numpy.require(array, requirements=["C", "A", "W"])  # all that every library takes
+            array = numpy.require(array, requirements=["C", "ALIGNED", "WRITEABLE"])  # all that every library takes
             if array.dtype == BFLOAT16:  # NumPy has it by ml_dtypes, others by themselves
                 return self.namespace.astype(self.from_host(array.astype(numpy.float32)), self.namespace.bfloat16)
         if self.backend.from_host is not None:
