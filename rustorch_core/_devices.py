@@ -51,7 +51,7 @@ class _KeysByNativeDType(dict[Any, DispatchKey]):
 
 
 #: Functions of the standard that make arrays of no others, and so have to be told where.
-_CREATION = frozenset("arange asarray empty eye full linspace ones zeros".split())
+_CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
 
 
 class _NamespaceOfIndex:

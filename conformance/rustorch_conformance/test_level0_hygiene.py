@@ -18,7 +18,6 @@ FREE = {"numpy", "pluggy", "array_api_compat", "ml_dtypes", "rustorch", "rustorc
 IMPORT = """
 import json, os, sys, threading, warnings
 import numpy
-before = dict(os.environ), list(sys.path), len(warnings.filters), threading.active_count()
 import rustorch
 from rustorch_core._op import REGISTRY
 facts = {
@@ -27,9 +26,10 @@ facts = {
     "names": dir(rustorch),
     "what cpu computes": (rustorch.asarray([1.5, -2.0], device="cpu") * 2 + 1).tolist(),
     "errors of floating point": repr(sorted(numpy.geterr().items())),
-    "environment, path, warnings and threads": before == (
-        dict(os.environ), list(sys.path), len(warnings.filters), threading.active_count()
-    ),
+    "environment variables": {key: text for key, text in os.environ.items() if not key.startswith("RUSTORCH_")},
+    "sys.path": sys.path,
+    "filters of warnings": [str(one) for one in warnings.filters],
+    "number of threads": threading.active_count(),
 }
 print("FACTS", json.dumps(facts))
 """
