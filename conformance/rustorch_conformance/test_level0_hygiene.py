@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from rustorch_conformance.pytest_plugin import ENVIRONMENT
 from rustorch_core import _devices, _plugins
 from rustorch_core._plugins import PluginRecord
 
@@ -64,7 +65,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 def _run(program: str, limit: float, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program with those of our variables alone that say which plugins there are."""
-    kept = {key: text for key, text in os.environ.items() if not key.startswith("RUSTORCH_")}
+    kept = {key: text for key, text in ENVIRONMENT.items() if not key.startswith("RUSTORCH_")}
     command = [sys.executable, "-X", "faulthandler", "-c", program]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=limit, env={**kept, **variables})
