@@ -9,6 +9,9 @@ SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycac
 # Of the table's gradients, which `rustorch-conformance --device strict` checks whole, those that take the least time;
 # and what arrays that cannot be written change. The other tests of tensors pass on both devices too.
 ON_STRICT := -k "single_precision or not test_level3_gradients"
+# What an accelerator may break: memory of its own, views, gradients, exchange; and the levels but for gradients.
+ON_LOOPBACK := tests/test_autograd.py tests/test_autograd_hooks.py tests/test_devices.py tests/test_exchange.py \
+	tests/test_mutation.py tests/test_nn.py tests/test_optim.py tests/test_profiler.py conformance -k "not test_level3_gradients"
 ON_FROZEN := tests/test_autograd.py tests/test_mutation.py tests/test_nn.py conformance -k "not test_level3_gradients"
 
 .PHONY: demo test test-peers check bench clean
@@ -20,6 +23,7 @@ test: .venv/dev .venv/simd
 	$(BIN)/python -m pytest -q
 	RUSTORCH_DEVICE=strict $(BIN)/python -m pytest -q $(ON_STRICT)
 	RUSTORCH_DEVICE=frozen $(BIN)/python -m pytest -q $(ON_FROZEN)
+	RUSTORCH_DEVICE=loopback $(BIN)/python -m pytest -q $(ON_LOOPBACK)
 
 test-peers: .venv/peers
 	$(BIN)/python -m pytest -q tests/peers

@@ -119,7 +119,7 @@ class detect_anomaly:
 def _holds(x: Tensor, question: str) -> bool:
     """Whether the answer is yes for any element; asked natively, for these are no ops of the user's."""
     xp = x._key.namespace
-    return bool(xp.any(getattr(xp, question)(x._array), axis=None))
+    return bool(x.device.to_host(xp.any(getattr(xp, question)(x._array), axis=None)))
 
 
 def _tensors(gradients: Sequence[Any]) -> list[Any]:

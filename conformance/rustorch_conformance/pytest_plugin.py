@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 HERE = Path(__file__).parent
+#: The variables as they were before any plugin of rustorch's was imported.
+ENVIRONMENT = dict(os.environ)
 EXPECTED_FAILURES = HERE / "expected_failures.txt"
 
 

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from rustorch_conformance.pytest_plugin import ENVIRONMENT
 from rustorch_core import _devices, _plugins
 from rustorch_core._plugins import PluginRecord
 
@@ -18,7 +19,6 @@ FREE = {"numpy", "pluggy", "array_api_compat", "ml_dtypes", "rustorch", "rustorc
 IMPORT = """
 import json, os, sys, threading, warnings
 import numpy
-before = dict(os.environ), list(sys.path), len(warnings.filters), threading.active_count()
 import rustorch
 from rustorch_core._op import REGISTRY
 facts = {
@@ -27,9 +27,10 @@ facts = {
     "names": dir(rustorch),
     "what cpu computes": (rustorch.asarray([1.5, -2.0], device="cpu") * 2 + 1).tolist(),
     "errors of floating point": repr(sorted(numpy.geterr().items())),
-    "environment, path, warnings and threads": before == (
-        dict(os.environ), list(sys.path), len(warnings.filters), threading.active_count()
-    ),
+    "environment variables": {key: text for key, text in os.environ.items() if not key.startswith("RUSTORCH_")},
+    "sys.path": sys.path,
+    "filters of warnings": [str(one) for one in warnings.filters],
+    "number of threads": threading.active_count(),
 }
 print("FACTS", json.dumps(facts))
 """
@@ -64,7 +65,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 def _run(program: str, limit: float, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program with those of our variables alone that say which plugins there are."""
-    kept = {key: text for key, text in os.environ.items() if not key.startswith("RUSTORCH_")}
+    kept = {key: text for key, text in ENVIRONMENT.items() if not key.startswith("RUSTORCH_")}
     command = [sys.executable, "-X", "faulthandler", "-c", program]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=limit, env={**kept, **variables})

@@ -115,9 +115,7 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
     return operate
 
 
-for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
-    setattr(LoopbackArray, f"__{_name}__", _operator(getattr(operator, _name)))
-for _name in [
+_ARITHMETIC = (
     "add",
     "sub",
     "mul",
@@ -131,7 +129,11 @@ for _name in [
     "xor",
     "lshift",
     "rshift",
-]:
+)
+
+for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(LoopbackArray, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in _ARITHMETIC:
     _function = getattr(operator, f"__{_name}__")
     setattr(LoopbackArray, f"__{_name}__", _operator(_function))
     setattr(LoopbackArray, f"__r{_name}__", _operator(_function, is_reflected=True))
@@ -155,7 +157,7 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         harmless = _harmless(values)
         result = function(*harmless[0], **harmless[1])  # raises again what shapes alone make wrong
         home.error = home.error or error
-    return _closed(result, home, [x for x in _arrays((args, kwargs))])
+    return _closed(result, home, _arrays((args, kwargs)))
 
 
 def _arrays(tree: Any) -> list[LoopbackArray]:
