@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy
@@ -61,17 +61,23 @@ _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", 
 class _NamespaceOfIndex:
     """A namespace whose creation functions make their arrays on one of several devices.
 
-    The standard calls a device by what its arrays say of theirs.
+    The standard calls a device by what its arrays say of theirs; a library whose arrays do not say is left to choose.
+
+    Arguments:
+        namespace: of the library.
+        one: makes any array on the device.
     """
 
-    def __init__(self, namespace: Any, native_device: Any) -> None:
+    def __init__(self, namespace: Any, one: Callable[[], Any]) -> None:
         self._namespace = namespace
-        self._native_device = native_device
+        self._one = one
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._namespace, name)
         if name in _CREATION:
-            value = functools.partial(value, device=self._native_device)
+            native_device = getattr(self._one(), "device", None)
+            if native_device is not None:
+                value = functools.partial(value, device=native_device)
         setattr(self, name, value)
         return value
 
@@ -89,8 +95,10 @@ class Device:
         #: Whether the native arrays are NumPy's, so that host data needs no transfer.
         self.shares_host_memory = array_type is numpy.ndarray
         if backend.count > 1:
-            place = getattr(self.from_host(numpy.zeros((), dtype=numpy.float32)), "device", None)
-            self.namespace = backend.namespace if place is None else _NamespaceOfIndex(backend.namespace, place)
+            from_host = backend.from_host or (lambda array, index: backend.namespace.asarray(array, copy=True))
+            self.namespace = _NamespaceOfIndex(
+                backend.namespace, lambda: from_host(numpy.zeros((), dtype=numpy.float32), index)
+            )
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 

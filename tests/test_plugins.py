@@ -209,8 +209,8 @@ def sink():
 
 # Plugins that load, and what their line says after the state.
 WORKING = {
-    "loopback": (
-        device("loop", load="test_loopback._plugin:load", rank=100, description="arrays of array_api_strict")
+    "looping": (
+        device("loop", load="test_looping._plugin:load", rank=100, description="arrays of array_api_strict")
         + LOOPBACK,
         r"device loop",
     ),
@@ -534,7 +534,7 @@ def test_an_op_that_a_device_lacks(site, policy):
         """,
         path=site,
         RUSTORCH_FALLBACK=policy,
-        RUSTORCH_PLUGINS="loopback",
+        RUSTORCH_PLUGINS="looping",
     )
     result, warned = done.stdout.splitlines()
     if policy == "error":
@@ -552,7 +552,7 @@ def test_fallback_warnings_are_seen_without_asking(site):
 
 
 def test_ranking_does_not_depend_on_the_order_of_discovery(site, tmp_path):
-    names = ("loopback", "same_first", "same_second", "wrong_answer", "twin_one", "twin_two")
+    names = ("looping", "same_first", "same_second", "wrong_answer", "twin_one", "twin_two")
     folders = [str(some_of(site, tmp_path / name, name)) for name in names]
     forward, backward = (
         rustorch("devices", path=os.pathsep.join(order)).stdout for order in (folders, reversed(folders))
@@ -622,7 +622,7 @@ def test_block_leaves_out(site):
 def test_blocking_what_is_not_installed_warns(site):
     done = program("import rustorch", path=site, RUSTORCH_BLOCK="loopbak")
     assert "RUSTORCH_BLOCK names 'loopbak'" in done.stderr
-    assert "did you mean loopback?" in done.stderr
+    assert "did you mean looping?" in done.stderr
 
 
 def test_without_the_reference_the_report_still_works(site):
@@ -655,7 +655,7 @@ def test_strict_raises(site):
     [
         ("RUSTORCH_DEVCE", "cpu", "RUSTORCH_DEVCE is not a variable of rustorch; did you mean RUSTORCH_DEVICE?"),
         ("RUSTORCH_STRICT", "maybe", "RUSTORCH_STRICT='maybe': expected one of 1, true, yes, on, 0, false, no, off"),
-        ("RUSTORCH_PLUGINS", "lopback", "RUSTORCH_PLUGINS names 'lopback', and no plugin of that name is installed"),
+        ("RUSTORCH_PLUGINS", "loping", "RUSTORCH_PLUGINS names 'loping', and no plugin of that name is installed"),
     ],
 )
 def test_a_wrong_variable_is_one_line_on_the_command_line(site, variable, text, message):
@@ -692,8 +692,8 @@ def test_refresh_after_installing_and_uninstalling(site, tmp_path):
 
 
 def test_what_is_half_uninstalled_or_damaged_breaks_nothing(site, tmp_path):
-    some_of(site, tmp_path, "loopback", "signs")
-    shutil.rmtree(tmp_path / "test_loopback")
+    some_of(site, tmp_path, "looping", "signs")
+    shutil.rmtree(tmp_path / "test_looping")
     damages = {
         "damaged_one-1.0.dist-info": b"[rustorch]\nno equals sign\n = nothing\nnothing =\n[unclosed\nx = y\n",
         "damaged_two-1.0.dist-info": b"\xff\xfe[rustorch]\n\x00 = \x00\n",
@@ -707,8 +707,8 @@ def test_what_is_half_uninstalled_or_damaged_breaks_nothing(site, tmp_path):
     (tmp_path / "archive.zip").write_bytes(b"no archive")
     path = os.pathsep.join(map(str, (tmp_path, tmp_path / "nowhere", tmp_path / "archive.zip")))
     told = lines(rustorch("devices", path=path).stdout)
-    gone = "No module named 'test_loopback': its files are gone; reinstall test-loopback, or uninstall it"
-    assert f"loopback  test-loopback 2.5  failed  ModuleNotFoundError: {gone}" in told
+    gone = "No module named 'test_looping': its files are gone; reinstall test-looping, or uninstall it"
+    assert f"looping  test-looping 2.5  failed  ModuleNotFoundError: {gone}" in told
     assert "signs  test-signs 2.5  loaded  optimizer signs" in told
     assert the_line(told, "four  ").startswith("four  damaged-four 1.0  failed  ModuleNotFoundError")
     assert the_line(told, "no equals sign  damaged-one 1.0  failed")
@@ -778,7 +778,7 @@ def test_the_doctor_shows_tracebacks_and_checks_the_default(site):
 def test_the_doctor_is_content_with_a_sound_machine(site):
     assert (
         "check gradient on cpu: right"
-        in rustorch("doctor", path=site, RUSTORCH_PLUGINS="loopback,absent_driver").stdout
+        in rustorch("doctor", path=site, RUSTORCH_PLUGINS="looping,absent_driver").stdout
     )
 
 
@@ -816,12 +816,12 @@ def deadly_site(tmp_path_factory):
         for place in ("module", "probe"):
             probe = deed if place == "probe" else "pass"
             source = device(
-                f"{place}_{name}", load="test_loopback._plugin:load", probe=f"test_{place}_{name}._plugin:probe"
+                f"{place}_{name}", load="test_looping._plugin:load", probe=f"test_{place}_{name}._plugin:probe"
             )
             source = f"{deed if place == 'module' else ''}\n{source}\ndef probe(): {probe}\n"
             with zipfile.ZipFile(build_wheel(wheels, f"{place}_{name}", f"{place}_{name}", source)) as wheel:
                 wheel.extractall(folder)
-    with zipfile.ZipFile(build_wheel(wheels, "loopback", "loopback", WORKING["loopback"][0])) as wheel:
+    with zipfile.ZipFile(build_wheel(wheels, "looping", "looping", WORKING["looping"][0])) as wheel:
         wheel.extractall(folder)
     return folder
 
@@ -839,7 +839,7 @@ def test_the_report_survives_all_that_a_plugin_does(deadly_site):
 
 
 def test_the_doctor_says_where_a_plugin_crashed(deadly_site, tmp_path):
-    some = some_of(deadly_site, tmp_path / "some", "probe_aborts", "loopback")
+    some = some_of(deadly_site, tmp_path / "some", "probe_aborts", "looping")
     told = rustorch("doctor", "probe_aborts", path=some, status=1).stdout
     assert told.startswith("Paste this into an issue:\n\n```text\nrustorch doctor\n")
     assert told.endswith("```\n")
@@ -848,8 +848,8 @@ def test_the_doctor_says_where_a_plugin_crashed(deadly_site, tmp_path):
 
 
 def test_the_doctor_knows_no_such_name(site):
-    done = rustorch("doctor", "lopback", path=site, status=1)
-    assert done.stderr == "rustorch: doctor: no plugin or device is called 'lopback'; did you mean loopback?\n"
+    done = rustorch("doctor", "loping", path=site, status=1)
+    assert done.stderr == "rustorch: doctor: no plugin or device is called 'loping'; did you mean looping?\n"
 
 
 def test_a_report_in_a_terminal_without_unicode(site, tmp_path):
