@@ -60,9 +60,9 @@ class _NamespaceOfIndex:
     The standard calls a device by what its arrays say of theirs.
     """
 
-    def __init__(self, namespace: Any, one: Any) -> None:
+    def __init__(self, namespace: Any, native_device: Any) -> None:
         self._namespace = namespace
-        self._native_device = one.device
+        self._native_device = native_device
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._namespace, name)
@@ -85,7 +85,8 @@ class Device:
         #: Whether the native arrays are NumPy's, so that host data needs no transfer.
         self.shares_host_memory = array_type is numpy.ndarray
         if backend.count > 1:
-            self.namespace = _NamespaceOfIndex(backend.namespace, self.from_host(numpy.zeros((), dtype=numpy.float32)))
+            place = getattr(self.from_host(numpy.zeros((), dtype=numpy.float32)), "device", None)
+            self.namespace = backend.namespace if place is None else _NamespaceOfIndex(backend.namespace, place)
         self._keys: dict[DType, DispatchKey] = {}
         self.keys = _KeysByNativeDType(self)
 
