@@ -210,8 +210,7 @@ def sink():
 # Plugins that load, and what their line says after the state.
 WORKING = {
     "looping": (
-        device("loop", load="test_looping._plugin:load", rank=100, description="arrays of array_api_strict")
-        + LOOPBACK,
+        device("loop", load="test_looping._plugin:load", rank=100, description="arrays of array_api_strict") + LOOPBACK,
         r"device loop",
     ),
     "imports_rustorch": (f"import rustorch\nrustorch.float32\n{HEAD}{GOOD_HOOK}", r""),
@@ -620,8 +619,8 @@ def test_block_leaves_out(site):
 
 
 def test_blocking_what_is_not_installed_warns(site):
-    done = program("import rustorch", path=site, RUSTORCH_BLOCK="loopbak")
-    assert "RUSTORCH_BLOCK names 'loopbak'" in done.stderr
+    done = program("import rustorch", path=site, RUSTORCH_BLOCK="lopping")
+    assert "RUSTORCH_BLOCK names 'lopping'" in done.stderr
     assert "did you mean looping?" in done.stderr
 
 
@@ -777,8 +776,7 @@ def test_the_doctor_shows_tracebacks_and_checks_the_default(site):
 
 def test_the_doctor_is_content_with_a_sound_machine(site):
     assert (
-        "check gradient on cpu: right"
-        in rustorch("doctor", path=site, RUSTORCH_PLUGINS="looping,absent_driver").stdout
+        "check gradient on cpu: right" in rustorch("doctor", path=site, RUSTORCH_PLUGINS="looping,absent_driver").stdout
     )
 
 

@@ -108,8 +108,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [item for item in items if level_of(item.path)]
     if not ours:
         return
+    from rustorch_core import _devices
     from rustorch_core._op import REGISTRY
 
+    type_ = (config.getoption("--rustorch-device") or "").partition(":")[0]
+    known = [spec.type for _, spec in _devices.specs()]
+    if type_ and type_ not in known:
+        raise pytest.UsageError(f"no plugin offers a device {type_!r}; there are: {', '.join(known)}")
     asked = {name.strip() for name in config.getoption("--rustorch-ops").split(",") if name.strip()}
     if unknown := asked - REGISTRY.keys():
         raise pytest.UsageError(f"no such op: {', '.join(sorted(unknown))}; there are: {', '.join(REGISTRY)}")
@@ -140,8 +145,8 @@ class Events:
     def _tell(self, **event: Any) -> None:
         self._file.write(f"{json.dumps(event)}\n")
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell what will run."""
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Tell what will run, now that nothing was wrong with what was asked for."""
         tests = [{"test": item.name, "level": level_of(item.path), "op": op_of(item)} for item in session.items]
         self._tell(event="collected", tests=tests)
 
