@@ -18,7 +18,7 @@ from rustorch_core._mutation import overwrite
 from rustorch_core._optimizers import Optimizer
 from rustorch_core._statistical_functions import max as largest
 from rustorch_core._tensor import Tensor
-from rustorch_core._update_rules import RULES, UpdateRule, as_complex, as_real
+from rustorch_core._update_rules import RULES, UpdateRule, as_complex_like, as_real
 from rustorch_core.errors import ArgumentError, OperandError
 
 #: The least curvature of a step that is remembered, as in PyTorch.
@@ -171,7 +171,7 @@ class LBFGS(Optimizer):
             is_complex = parameter.dtype in CATEGORIES["complex floating-point"]
             shape = (*parameter.shape, 2) if is_complex else parameter.shape
             part = reshape(values[place : place + math.prod(shape)], shape)
-            overwrite(parameter, as_complex(part) if is_complex else part)
+            overwrite(parameter, as_complex_like(parameter, part))
             place += math.prod(shape)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,17 @@ from rustorch_core._autograd import enable_grad, no_grad
 from rustorch_core._compiled_steps import compiled_steps, offers
 from rustorch_core._mutation import overwrite
 from rustorch_core._tensor import Tensor
-from rustorch_core._update_rules import RULES, State, UpdateRule, advance, begin, lookahead
+from rustorch_core._update_rules import (
+    RULES,
+    State,
+    Turn,
+    UpdateRule,
+    advance,
+    as_complex_like,
+    as_real,
+    begin,
+    lookahead,
+)
 from rustorch_core.errors import ArgumentError, OperandError
 from rustorch_core.plugin import CompiledSteps
 
@@ -85,6 +95,7 @@ class Optimizer:
         self._names: dict[int, str] = {}
         self._states: dict[str, State] = {}
         self._steps: dict[str, int] = {}
+        self._is_training = True
         #: By the place of a group what takes its steps in one call; None where nothing does.
         self._compiled: dict[int, CompiledSteps | None] = {}
         for group in _groups(model_or_parameters):
@@ -124,6 +135,10 @@ class Optimizer:
         Returns:
             what the closure returned, if there is one.
         """
+        if not self._is_training:
+            raise ArgumentError(
+                f"{self.rule.name}: step: the parameters hold what is to be evaluated; call train() first"
+            )
         loss = None
         if closure is not None:
             with enable_grad():
@@ -141,6 +156,29 @@ class Optimizer:
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group)
         return loss
+
+    def eval(self) -> Optimizer:
+        """Put what is to be evaluated into the parameters, where that is not what is trained (schedule-free rules).
+
+        Returns:
+            the optimizer itself; `train` goes back.
+        """
+        self._turn(False, self.rule.to_evaluation)
+        return self
+
+    def train(self) -> Optimizer:
+        """Put into the parameters what is to be trained, after `eval`; returns the optimizer itself."""
+        self._turn(True, self.rule.to_training)
+        return self
+
+    @no_grad()
+    def _turn(self, is_training: bool, turn: Turn | None) -> None:
+        for group in self.param_groups if turn is not None and is_training != self._is_training else ():
+            for parameter in group["params"]:
+                state = self._states.get(self._names[id(parameter)])
+                if state is not None and turn is not None:
+                    overwrite(parameter, as_complex_like(parameter, turn(as_real(parameter.detach()), state, group)))
+        self._is_training = is_training
 
     def _compile(self, group: Mapping[str, Any]) -> CompiledSteps | None:
         """One call for a group's steps, if there is one; it changes the states in place."""
@@ -180,6 +218,7 @@ class Optimizer:
             "optimizer": self.rule.name,
             "state": {name: {key: part.clone() for key, part in each.items()} for name, each in self._states.items()},
             "steps": dict(self._steps),
+            "is_training": self._is_training,
             "param_groups": [{**each, "params": each_names} for each, each_names in zip(options, names, strict=True)],
         }
 
@@ -208,7 +247,7 @@ class Optimizer:
         self._states = {
             name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()
         }
-        self._steps = dict(state_dict["steps"])
+        self._steps, self._is_training = dict(state_dict["steps"]), state_dict["is_training"]
         for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
             group.update({key: value for key, value in saved.items() if key != "params"})
 

@@ -692,6 +692,11 @@ def advance(rule: UpdateRule, p: Tensor, g: Tensor, state: State, step: int, opt
     return as_complex(new), kept
 
 
+def as_complex_like(p: Tensor, x: Tensor) -> Tensor:
+    """What `as_real` made of such a tensor, as it was."""
+    return as_complex(x) if p.dtype in _COMPLEX else x
+
+
 def as_real(x: Tensor) -> Tensor:
     """Complex numbers as pairs of real ones, along an axis behind the others; real ones as they are."""
     return stack([real(x), imag(x)], axis=-1) if x.dtype in _COMPLEX else x

@@ -351,3 +351,36 @@ def test_a_lookahead_around_a_lookahead():
         rt.optim.create("lookahead(lookahead(sgd))", [w])
     with pytest.raises(rt.errors.ArgumentError, match="did you mean 'sgd'"):
         rt.optim.create("lookahead(sdg)", [w])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_schedule_free_values_turn_to_be_evaluated_and_back(dtype):
+    w = rt.asarray([1.0, 2.0], dtype=dtype).requires_grad_()
+    optimizer = rt.optim.create("schedule_free_adamw", [w], lr=0.1, betas=(0.8, 0.9))
+    for _ in range(5):
+        w.grad = rt.asarray([1.0, -1.0], dtype=dtype)
+        optimizer.step()
+    trained = w.tolist()
+    assert optimizer.eval() is optimizer
+    assert optimizer.eval() is optimizer  # once is enough
+    # What is trained is `beta` of what is evaluated, and the rest of the fast value.
+    fast = optimizer.state_dict()["state"]["0"]["fast"]
+    fast = fast[..., 0] if dtype == "complex64" else fast
+    np.testing.assert_allclose(
+        (0.8 * w.detach() + 0.2 * fast).to("cpu").numpy(), np.asarray(trained, np.complex64), rtol=1e-6
+    )
+    with pytest.raises(rt.errors.ArgumentError, match="call train"):
+        optimizer.step()
+    saved = optimizer.state_dict()
+    again = rt.optim.create("schedule_free_adamw", [w], lr=0.1, betas=(0.8, 0.9))
+    again.load_state_dict(saved)
+    again.train()
+    np.testing.assert_allclose(w.detach().to("cpu").numpy(), np.asarray(trained, np.complex64), rtol=1e-6)
+    again.step()
+
+
+def test_turning_changes_nothing_where_what_is_trained_is_evaluated():
+    w = rt.ones(2).requires_grad_()
+    optimizer = rt.optim.create("adam", [w]).eval()
+    assert w.tolist() == [1.0, 1.0]
+    optimizer.train().step()
