@@ -1,8 +1,0 @@
-"""The optimizer factory: `create(name, model, ...)`, `list()` and `info(name)`."""
-
-from rustorch_core._lbfgs import LBFGS
-from rustorch_core._optimizers import Optimizer, UpdateRule, create
-from rustorch_core._optimizers import list_optimizers as list
-from rustorch_core._optimizers import rule_of as info
-
-__all__ = ["LBFGS", "Optimizer", "UpdateRule", "create", "info", "list"]
