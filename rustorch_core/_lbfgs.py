@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rustorch_core._arguments import one_of
@@ -51,8 +51,8 @@ class LBFGS(Optimizer):
     Source: Liu and Nocedal 1989; line search: Nocedal and Wright 2006, algorithms 3.5 and 3.6.
     """
 
-    def __init__(self, rule: UpdateRule, model_or_parameters: Any, options: Mapping[str, Any]) -> None:
-        super().__init__(rule, model_or_parameters, options)
+    def __init__(self, rule: UpdateRule, groups: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
+        super().__init__(rule, groups, options)
         if len(self.param_groups) != 1:
             raise ArgumentError("optim.create: lbfgs takes one group: it sees all parameters as one vector")
         group = self.param_groups[0]

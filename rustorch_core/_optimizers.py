@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rustorch_core import _plugins
 from rustorch_core._autograd import enable_grad, no_grad
 from rustorch_core._compiled_steps import compiled_steps, offers
+from rustorch_core._creation_functions import asarray
+from rustorch_core._gradient_clipping import clip_grad_norm_, clip_grad_value_
 from rustorch_core._mutation import overwrite
+from rustorch_core._parameter_groups import FACTORS, Explanation, decays, parameter_groups
 from rustorch_core._tensor import Tensor
 from rustorch_core._update_rules import (
     RULES,
@@ -25,6 +28,9 @@ from rustorch_core._update_rules import (
 )
 from rustorch_core.errors import ArgumentError, OperandError
 from rustorch_core.plugin import CompiledSteps
+
+#: What `create` takes besides an optimizer's options.
+_ARGUMENTS = ("rules", "layer_decay", "clip_norm", "clip_value")
 
 
 def list_optimizers() -> list[str]:
@@ -59,16 +65,33 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices)}"
 
 
-def create(name: str, model_or_parameters: Any, **options: Any) -> Optimizer:
-    """Make an optimizer.
+def create(
+    name: str,
+    model_or_parameters: Any,
+    *,
+    rules: Sequence[Mapping[str, Any]] = (),
+    layer_decay: float | None = None,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    **options: Any,
+) -> Optimizer:
+    """Make an optimizer; `explain()` of it tells what it does with each parameter, and why.
 
     Arguments:
         name: such as "adamw"; `optim.list()` names all.
         model_or_parameters: a module, tensors, (name, tensor) pairs, or dicts with "params" and options of their own.
+            Of a module, norms, embeddings, biases and whatever is no matrix do not decay, and frozen parameters are
+            left out; a frozen one in a list is an error.
+        rules: dicts with the "type", "tag" or "name" (a regular expression) of parameters of a module, and options of
+            their own, or the factors `lr_mult` and `wd_mult`; types come first, names have the last word.
+        layer_decay: how much slower each layer of a module learns than the one behind it, such as 0.75.
+        clip_norm: scale the gradients down to this norm before each step.
+        clip_value: bring every element of the gradients within this size before each step.
         **options: as in PyTorch, such as `lr`; `optim.info(name).defaults` names all.
 
     Raises:
-        ArgumentError: for an unknown name or option, a value out of range, or a parameter given twice.
+        ArgumentError: for an unknown name or option, a value out of range, a parameter given twice, or a rule that
+            chooses none.
         OperandError: for what is no parameter.
 
     Example:
@@ -81,15 +104,27 @@ def create(name: str, model_or_parameters: Any, **options: Any) -> Optimizer:
         tensor([2.], dtype=float32, requires_grad=True)
     """
     rule = rule_of(name)
-    made: Optimizer = (rule.optimizer or Optimizer)(rule, model_or_parameters, options)
+    groups, frozen = parameter_groups(rule, model_or_parameters, _checked(rule, options), rules, layer_decay)
+    made: Optimizer = (rule.optimizer or Optimizer)(rule, groups, options)
+    made.frozen = frozen
+    for limit, value in (("clip_norm", clip_norm), ("clip_value", clip_value)):
+        if value is not None:
+            _check_option(limit, value, 1.0)
+            if rule.optimizer is not None:
+                raise ArgumentError(f"optim.create: {name} takes no {limit}, for it needs the gradients as they are")
+            setattr(made, limit, value)
     return made
 
 
 class Optimizer:
     """Applies an update rule to parameters; `param_groups` holds their options, as in PyTorch."""
 
-    def __init__(self, rule: UpdateRule, model_or_parameters: Any, options: Mapping[str, Any]) -> None:
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    def __init__(self, rule: UpdateRule, groups: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
         self.rule = rule
+        self.frozen: list[str] = []
         self.defaults = {**rule.defaults, **_checked(rule, options)}
         self.param_groups: list[dict[str, Any]] = []
         self._names: dict[int, str] = {}
@@ -98,32 +133,72 @@ class Optimizer:
         self._is_training = True
         #: By the place of a group what takes its steps in one call; None where nothing does.
         self._compiled: dict[int, CompiledSteps | None] = {}
-        for group in _groups(model_or_parameters):
+        for group in groups:
             self.add_param_group(group)
         if not self._names:
             raise ArgumentError("optim.create: there are no parameters to optimize")
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
-        """Add parameters with options of their own: a mapping with "params" and any option."""
+        """Add parameters with options of their own.
+
+        Arguments:
+            group: a mapping with "params" and any options; `lr_mult` and `wd_mult` are factors of the learning rate
+                and the weight decay, "reason" is what `explain` tells.
+        """
         if "params" not in group:
             raise ArgumentError(f"optim.create: a group needs 'params', met {', '.join(map(repr, group))}")
-        own = _checked(self.rule, {key: value for key, value in group.items() if key != "params"})
-        named = list(_named(group["params"], len(self._names)))
+        own = self._options_of(group)
+        named, taken = list(_named(group["params"], len(self._names))), set(self._names.values())
         for name, parameter in named:
             if not isinstance(parameter, Tensor):
                 raise OperandError(f"optim.create: expected parameters, met {type(parameter).__name__}")
             if not parameter.requires_grad or not parameter.is_leaf:
-                raise OperandError(f"optim.create: parameter {name!r} is no leaf that requires a gradient")
+                raise OperandError(
+                    f"optim.create: parameter {name!r} is no leaf that requires a gradient; "
+                    "leave it out, or pass the module, of which frozen parameters are left out"
+                )
             if id(parameter) in self._names:
                 raise ArgumentError(f"optim.create: parameter {name!r} was given twice")
+            if name in taken:
+                raise ArgumentError(f"optim.create: two parameters are called {name!r}; give each its own name")
             self._names[id(parameter)] = name
+            taken.add(name)
         self.param_groups.append({**self.defaults, **own, "params": [parameter for _, parameter in named]})
+
+    def _options_of(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        """A group's own options, its factors applied to the learning rate and to weight decay."""
+        beside = {key: group[key] for key in ("reason", "initial_lr") if key in group}
+        left_out = ("params", *FACTORS, *beside)
+        own = _checked(self.rule, {key: value for key, value in group.items() if key not in left_out}, FACTORS)
+        for factor, keys in zip(FACTORS, (["lr"], decays(self.rule)), strict=True):
+            if factor in group:
+                _check_option(factor, group[factor], 1.0)
+                own |= {key: own.get(key, self.defaults[key]) * group[factor] for key in keys}
+        if group.get("lr_mult", 1.0) != 1.0:
+            own["initial_lr"] = own["lr"]
+        return {**own, **beside}
+
+    def explain(self) -> Explanation:
+        """What is done with each parameter, and why: a table where it is printed, `to_dict()` for programs."""
+        groups = [
+            {
+                "group": place,
+                "options": {key: value for key, value in group.items() if key not in ("params", "reason")},
+                "parameters": [self._names[id(parameter)] for parameter in group["params"]],
+                "elements": sum(parameter.size for parameter in group["params"]),
+                "reason": group.get("reason", ""),
+            }
+            for place, group in enumerate(self.param_groups)
+        ]
+        return Explanation(self.rule.name, groups, list(self.frozen))
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        for parameter in self._parameters():
+            parameter.grad = None
+
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     @no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -143,6 +218,10 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self.clip_value is not None:
+            clip_grad_value_(self._parameters(), self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm_(self._parameters(), self.clip_norm)
         for place, group in enumerate(self.param_groups):
             parameters = group["params"]
             if place not in self._compiled:
@@ -219,37 +298,89 @@ class Optimizer:
             "state": {name: {key: part.clone() for key, part in each.items()} for name, each in self._states.items()},
             "steps": dict(self._steps),
             "is_training": self._is_training,
+            "clip_norm": self.clip_norm,
+            "clip_value": self.clip_value,
             "param_groups": [{**each, "params": each_names} for each, each_names in zip(options, names, strict=True)],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over a state that `state_dict` gave.
+        """Take over a state that `state_dict` gave, onto the devices of the parameters; all of it, or nothing.
+
+        Groups may have changed their order, and options their values, which are those of the state from then on.
 
         Raises:
-            ArgumentError: where it belongs to another optimizer or to other parameters, with the names that differ.
+            ArgumentError: where it belongs to another optimizer or to other parameters, or they are grouped otherwise,
+                or its tensors have other names, shapes or dtypes; with what differs.
         """
-        if not isinstance(state_dict, Mapping) or state_dict.keys() != self.state_dict().keys():
+        own = self.state_dict()
+        if not isinstance(state_dict, Mapping) or state_dict.keys() != own.keys():
             raise ArgumentError("load_state_dict: expected what an optimizer's state_dict() returns")
         if state_dict["optimizer"] != self.rule.name:
             raise ArgumentError(
                 f"load_state_dict: the state is of {state_dict['optimizer']!r}, this is {self.rule.name!r}"
             )
-        theirs = [group["params"] for group in state_dict["param_groups"]]
-        ours = [[self._names[id(parameter)] for parameter in group["params"]] for group in self.param_groups]
-        if theirs != ours:
-            differing = sorted(
-                {name for group in theirs for name in group} ^ {name for group in ours for name in group}
-            )
-            raise ArgumentError(
-                f"load_state_dict: the parameters differ: {', '.join(differing) or 'they are grouped otherwise'}"
-            )
+        options = self._matching_groups(own["param_groups"], state_dict["param_groups"])
+        states, steps = state_dict["state"], state_dict["steps"]
+        for group, saved in zip(self.param_groups, options, strict=True):
+            for parameter in group["params"]:
+                self._check_state(parameter, states, steps, {**group, **saved})
         self._compiled.clear()
+        self._steps, self._is_training = dict(steps), state_dict["is_training"]
+        devices = {self._names[id(parameter)]: parameter.device for parameter in self._parameters()}
         self._states = {
-            name: {key: each.clone() for key, each in state.items()} for name, state in state_dict["state"].items()
+            name: {key: asarray(part, device=devices[name], copy=True) for key, part in state.items()}
+            for name, state in states.items()
         }
-        self._steps, self._is_training = dict(state_dict["steps"]), state_dict["is_training"]
-        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({key: value for key, value in saved.items() if key != "params"})
+        self.clip_norm, self.clip_value = state_dict["clip_norm"], state_dict["clip_value"]
+        for group, saved in zip(self.param_groups, options, strict=True):
+            group.update(saved)
+
+    def _matching_groups(self, own: list[Any], theirs: list[Any]) -> list[dict[str, Any]]:
+        """The options of a state's groups, in the order of our groups.
+
+        Raises:
+            ArgumentError: where they hold other parameters, or have other options.
+        """
+        names = [{name for group in groups for name in group["params"]} for groups in (own, theirs)]
+        if names[0] != names[1]:
+            missing, unknown = sorted(names[0] - names[1]), sorted(names[1] - names[0])
+            raise ArgumentError(
+                f"load_state_dict: the parameters differ: the state lacks {', '.join(missing) or 'nothing'}, "
+                f"and has {', '.join(unknown) or 'nothing'} more"
+            )
+        found = []
+        for group in own:
+            matches = [each for each in theirs if set(each["params"]) == set(group["params"])]
+            if not matches:
+                raise ArgumentError(
+                    f"load_state_dict: the parameters are grouped otherwise: {', '.join(group['params'])} make a group "
+                    "here, and none of the state"
+                )
+            differing = sorted(key for key in self.defaults.keys() ^ matches[0].keys() if key in self.defaults)
+            if differing:
+                raise ArgumentError(f"load_state_dict: the state has no option {', '.join(differing)}")
+            found.append({key: value for key, value in matches[0].items() if key != "params"})
+        return found
+
+    def _check_state(self, parameter: Tensor, states: Any, steps: Any, options: Mapping[str, Any]) -> None:
+        """Refuse a state that is none of this parameter's.
+
+        Raises:
+            ArgumentError: for other names, shapes or dtypes.
+        """
+        name = self._names[id(parameter)]
+        if name not in states:
+            return
+        expected = {key: _form(each) for key, each in begin(self.rule, parameter.detach(), options).items()}
+        met = {key: _form(each) for key, each in states[name].items()}
+        for key in sorted(expected.keys() | met.keys()):
+            if expected.get(key) != met.get(key):
+                raise ArgumentError(
+                    f"load_state_dict: {name}: {key} is {met.get(key, 'missing')} in the state, "
+                    f"expected {expected.get(key, 'nothing of that name')}"
+                )
+        if not isinstance(steps.get(name, 0), int):
+            raise ArgumentError(f"load_state_dict: {name} took {steps[name]!r} steps, expected a number")
 
     # Parameters are known by their identity, which a copy or a pickle of the optimizer gives anew.
 
@@ -269,26 +400,13 @@ class Optimizer:
         return f"{self.rule.name}({len(self._names)} parameters, {options})"
 
 
-def _groups(model_or_parameters: Any) -> Iterator[Mapping[str, Any]]:
-    if hasattr(model_or_parameters, "named_parameters"):
-        yield {"params": list(model_or_parameters.named_parameters())}
-        return
-    if isinstance(model_or_parameters, Tensor):
-        raise OperandError(
-            "optim.create: expected a module or a list of parameters, met one tensor; put it into a list"
-        )
-    if not isinstance(model_or_parameters, Iterable):
-        raise OperandError(f"optim.create: expected a module or parameters, met {type(model_or_parameters).__name__}")
-    given = list(model_or_parameters)
-    if given and isinstance(given[0], Mapping):
-        yield from given
-    else:
-        yield {"params": given}
-
-
 def _named(parameters: Any, start: int) -> Iterator[tuple[str, Any]]:
     for place, each in enumerate(parameters, start):
         yield each if isinstance(each, tuple) else (str(place), each)
+
+
+def _form(x: Any) -> str:
+    return f"{x.dtype} of shape {x.shape}" if isinstance(x, Tensor) else type(x).__name__
 
 
 def _check_option(key: str, value: Any, default: Any) -> None:
@@ -307,15 +425,17 @@ def _check_option(key: str, value: Any, default: Any) -> None:
         raise ArgumentError(f"optim.create: {key}={value}; expected finite numbers of at least 0")
 
 
-def _checked(rule: UpdateRule, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as given.
+def _checked(rule: UpdateRule, options: Mapping[str, Any], beside: Iterable[str] = _ARGUMENTS) -> dict[str, Any]:
+    """The options as given; `beside` are names of what is no option of the rule, but might have been meant.
 
     Raises:
         ArgumentError: for a name that the rule does not know, and for a number that cannot be.
     """
     for key, value in options.items():
         if key not in rule.defaults:
-            raise ArgumentError(f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, rule.defaults)}")
+            raise ArgumentError(
+                f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, [*rule.defaults, *beside])}"
+            )
         _check_option(key, value, rule.defaults[key])
     if any(not 0 <= beta < 1 for beta in options.get("betas", ())):
         raise ArgumentError(f"optim.create: betas={options['betas']}; expected numbers in [0, 1)")

@@ -204,13 +204,41 @@ def test_what_does_not_fit_is_refused(name, parameters, options, error, words) -
     assert isinstance(raised.value, RusTorchError)
 
 
-def test_a_frozen_model_part_is_refused_by_name() -> None:
+def test_a_frozen_part_of_a_model_is_left_out_and_told() -> None:
     model = rt.nn.Sequential(rt.nn.Linear(2, 2), rt.nn.Linear(2, 1))
     model[0].requires_grad_(False)
-    with pytest.raises(OperandError, match=r"'0.weight'"):
-        rt.optim.create("sgd", model)
-    optimizer = rt.optim.create("sgd", [p for p in model.parameters() if p.requires_grad])
+    optimizer = rt.optim.create("sgd", model)
     assert len(optimizer.param_groups[0]["params"]) == 2
+    assert optimizer.frozen == optimizer.explain().frozen == ["0.weight", "0.bias"]
+    assert "frozen, and left out: 0.weight, 0.bias" in str(optimizer.explain())
+    with pytest.raises(OperandError, match=r"'0.weight' is no leaf that requires a gradient; leave it out, or pass"):
+        rt.optim.create("sgd", model.named_parameters())
+    model.requires_grad_(False)
+    with pytest.raises(ArgumentError, match="all 4 parameters of Sequential are frozen"):
+        rt.optim.create("sgd", model)
+
+
+def test_a_rate_of_0_changes_nothing() -> None:
+    for name in sorted(set(rt.optim.list()) - {"lbfgs", "rprop"}):  # of these the rate is no more than the first step
+        w = rt.asarray([[1.0, 2.0], [3.0, 5.0]]).requires_grad_()
+        optimizer = rt.optim.create(name, [w], lr=0.0)
+        for _ in range(3):
+            w.grad = rt.ones_like(w)
+            optimizer.step()
+        assert w.tolist() == [[1, 2], [3, 5]], name
+
+
+def test_nan_in_a_gradient_stays_with_its_parameter() -> None:
+    for name in sorted(set(rt.optim.list()) - {"lbfgs"}):
+        a, b = (rt.asarray([[1.0, 2.0], [3.0, 5.0]]).requires_grad_() for _ in "ab")
+        c = rt.asarray([[1.0, 2.0], [3.0, 5.0]]).requires_grad_()
+        optimizer, alone = rt.optim.create(name, [a, b], lr=0.01), rt.optim.create(name, [c], lr=0.01)
+        a.grad = rt.asarray([[math.nan, 1.0], [1.0, 1.0]])
+        b.grad = c.grad = rt.ones_like(b)
+        optimizer.step()
+        alone.step()
+        assert b.tolist() == c.tolist(), name
+        assert rt.any(rt.isnan(a.detach())).item() or name in {"lion", "rprop"}, name
 
 
 def test_a_later_frozen_parameter_keeps_its_value() -> None:
@@ -271,7 +299,7 @@ def test_a_state_of_another_is_refused() -> None:
     saved = rt.optim.create("sgd", [("w", w)]).state_dict()
     with pytest.raises(ArgumentError, match="the state is of 'sgd', this is 'adam'"):
         rt.optim.create("adam", [("w", w)]).load_state_dict(saved)
-    with pytest.raises(ArgumentError, match="the parameters differ: v, w"):
+    with pytest.raises(ArgumentError, match="the parameters differ: the state lacks v, and has w more"):
         rt.optim.create("sgd", [("v", v)]).load_state_dict(saved)
 
 
@@ -297,3 +325,69 @@ def test_a_closure_is_called_before_the_step_and_its_loss_returned() -> None:
     assert optimizer.step(closure).item() == 9
     assert w.item() == 0
     assert optimizer.step() is None
+
+
+def test_groups_are_found_again_in_another_order() -> None:
+    a, b = rt.ones(1).requires_grad_(), rt.ones(1).requires_grad_()
+    groups = [{"params": [("a", a)], "lr": 0.5}, {"params": [("b", b)], "lr": 0.25}]
+    saved = rt.optim.create("sgd", groups).state_dict()
+    optimizer = rt.optim.create("sgd", groups[::-1], lr=7.0)
+    optimizer.load_state_dict(saved)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.5]
+    with pytest.raises(ArgumentError, match="grouped otherwise: a, b make a group here"):
+        rt.optim.create("sgd", [("a", a), ("b", b)]).load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda state: state["w"].pop("mean"), "w: mean is missing in the state, expected float32 of shape"),
+        (lambda state: state["w"].update(x=rt.ones(1)), "w: x is float32 of shape .1,. in the state, expected nothing"),
+        (
+            lambda state: state["w"].update(mean=rt.ones(3)),
+            r"w: mean is float32 of shape \(3,\) in the state, expected",
+        ),
+        (lambda state: state["w"].update(size=rt.ones(2, dtype=rt.int32)), "w: size is int32 of shape"),
+        (lambda state: state["w"].update(size=[1.0, 2.0]), "w: size is list in the state"),
+    ],
+)
+def test_a_state_that_differs_is_refused_whole(spoil, words) -> None:  # type: ignore[no-untyped-def]
+    w = rt.ones(2).requires_grad_()
+    optimizer = rt.optim.create("adam", [("w", w)], lr=0.5)
+    w.grad = rt.ones(2)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    spoil(saved["state"])
+    saved["param_groups"][0]["lr"] = 7.0
+    with pytest.raises(ArgumentError, match=words):
+        optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    optimizer.step()
+
+
+def test_a_state_without_an_option_is_refused() -> None:
+    optimizer = rt.optim.create("adam", [("w", rt.ones(2).requires_grad_())])
+    saved = optimizer.state_dict()
+    del saved["param_groups"][0]["eps"]
+    with pytest.raises(ArgumentError, match="the state has no option eps"):
+        optimizer.load_state_dict(saved)
+
+
+@pytest.mark.needs("cpu")
+def test_a_state_goes_to_the_device_of_the_parameters() -> None:
+    def after_two_steps(first: str, second: str) -> list[float]:
+        w = rt.asarray([1.0, 2.0], device=first).requires_grad_()
+        optimizer = rt.optim.create("adam", [("w", w)], lr=0.5)
+        w.grad = rt.asarray([1.0, 3.0], device=first)
+        optimizer.step()
+        moved = w.detach().to(second).requires_grad_()
+        other = rt.optim.create("adam", [("w", moved)])
+        other.load_state_dict(optimizer.state_dict())
+        assert {str(part.device) for part in other.state_dict()["state"]["w"].values()} == {second}
+        moved.grad = rt.asarray([2.0, -1.0], device=second)
+        other.step()
+        return moved.tolist()
+
+    here = after_two_steps("cpu", "cpu")
+    assert here == pytest.approx(after_two_steps("cpu", "strict"), rel=1e-4)
+    assert here == pytest.approx(after_two_steps("strict", "cpu"), rel=1e-4)

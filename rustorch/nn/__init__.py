@@ -1,6 +1,6 @@
 """Layers and losses under PyTorch's names."""
 
-from rustorch.nn import functional
+from rustorch.nn import functional, utils
 from rustorch.nn._layers import (
     GELU,
     CrossEntropyLoss,
@@ -33,4 +33,5 @@ __all__ = [
     "Softmax",
     "Tanh",
     "functional",
+    "utils",
 ]

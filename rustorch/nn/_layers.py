@@ -66,6 +66,8 @@ class LayerNorm(Module):
         dtype: by default the default floating-point dtype.
     """
 
+    role = "norm"
+
     def __init__(
         self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5, *, device: Any = None, dtype: Any = None
     ) -> None:

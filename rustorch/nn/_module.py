@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from rustorch_core import _tree
 from rustorch_core._autograd import no_grad
@@ -22,24 +22,44 @@ class Parameter(Tensor):
     Arguments:
         data: tensor of a floating-point dtype; its memory is shared.
         requires_grad: False keeps it out of gradients.
+        tags: words that an optimizer's rules choose it by; "decay" and "no_decay" have their say without a rule.
     """
 
-    __slots__ = ()
+    __slots__ = ("_tags",)
 
-    def __new__(cls, data: Tensor, requires_grad: bool = True) -> Parameter:
+    def __new__(cls, data: Tensor, requires_grad: bool = True, tags: Iterable[str] = ()) -> Parameter:
         check_tensor("Parameter", data)
         made = add_detached(data, tensor_like(cls, data._array, data._key))
         made.requires_grad_(requires_grad)
+        made._tags = {tags} if isinstance(tags, str) else set(tags)
         return made
 
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+    def __init__(self, data: Tensor, requires_grad: bool = True, tags: Iterable[str] = ()) -> None:
         pass
+
+    @property
+    def tags(self) -> set[str]:
+        """The words that an optimizer's rules choose the parameter by; a set, to be changed at will."""
+        if not hasattr(self, "_tags"):
+            self._tags: set[str] = set()
+        return self._tags
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return *super().__reduce__(), (None, {"_tags": self.tags})
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        made = super().__deepcopy__(memo)
+        if isinstance(made, Parameter):
+            made._tags = set(self.tags)
+        return made
 
 
 class Module:
     """The base of all layers (PyTorch: nn.Module): assign parameters and modules as attributes, and write `forward`."""
 
     training: bool = True
+    #: What the parameters directly in it are for, where an optimizer is to know: "norm", "embedding" or None.
+    role: ClassVar[str | None] = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; every module writes its own."""
@@ -123,7 +143,7 @@ class Module:
         """Move every parameter to a device or into a floating-point dtype; returns the module itself."""
         for _, module, name in list(self._places()):
             old = getattr(module, name)
-            new = Parameter(old.detach().to(target), old.requires_grad)
+            new = Parameter(old.detach().to(target), old.requires_grad, old.tags)
             for holder in self.modules():
                 for attribute, value in list(vars(holder).items()):
                     if value is old:
