@@ -151,10 +151,13 @@ def find(op: Op, key: DispatchKey) -> tuple[str, Native]:
             return function(*cast, **attributes)
 
         return how, cast_first
-    answers = [*_kernels(op, key), *_from_namespace(op, key), *_from_composition(op, key)] or [_fallback(op, key)]
-    if len(answers) == 1 or answers[0][0] != "kernel":
-        return answers[0]
-    return "kernel", _first_that_accepts(op, key, [function for _, function in answers])
+    kernels, do_all_decline = _kernels(op, key)
+    if not do_all_decline and len(kernels) == 1:
+        return "kernel", kernels[0]
+    answers = [*_from_namespace(op, key), *_from_composition(op, key)] if do_all_decline else []
+    if not kernels:
+        return (answers or [_fallback(op, key)])[0]
+    return "kernel", _first_that_accepts(op, key, [*kernels, *(function for _, function in answers)])
 
 
 def _key_in_category(op: Op, key: DispatchKey) -> DispatchKey:
@@ -175,20 +178,24 @@ def _key_in_category(op: Op, key: DispatchKey) -> DispatchKey:
     raise DTypeError(f"{op.name}: {key.dtype} met, but {op.category} dtypes are expected; use astype to convert")
 
 
-def _kernels(op: Op, key: DispatchKey) -> list[tuple[str, Native]]:
+def _kernels(op: Op, key: DispatchKey) -> tuple[list[Native], bool]:
+    """The kernels in the order in which they are asked, and whether the last of them too may decline."""
     found = [
         (record, kernel)
         for record, kernel in _plugins.facts("rustorch_kernels")
         if kernel.op == op.name and kernel.device == key.device.type and key.dtype.name in kernel.dtypes
     ]
-    functions: list[tuple[str, Native]] = []
+    functions: list[Native] = []
     for record, kernel in sorted(found, key=lambda one: (-one[1].rank, one[0].name)):
         try:
-            functions.append(("kernel", _plugins.resolve(kernel.load)))
+            functions.append(_plugins.resolve(kernel.load))
         except Exception as error:  # whatever a plugin's import raises, its op runs without it
             record.fail(f"the kernel {kernel.op} cannot be loaded: {_plugins.describe(error)}", error)
             warnings.warn(f"plugin {record.name}: {record.reason}; running without it", UserWarning, stacklevel=2)
-    return functions
+            continue
+        if not kernel.declines:
+            return functions, False
+    return functions, True
 
 
 def _from_namespace(op: Op, key: DispatchKey) -> list[tuple[str, Native]]:

@@ -142,6 +142,7 @@ class Kernel:
         load: `"package.module:function"`, imported when the op first runs on the device.
         dtypes: names of the dtypes of the first array that it accepts.
         rank: among several kernels for one op the highest is asked first.
+        declines: False for one that never returns `NotImplemented`, and is called without a look at what it returns.
     """
 
     op: str
@@ -149,8 +150,10 @@ class Kernel:
     load: str | Callable[..., Any]
     dtypes: Collection[str] = frozenset({"float32"})
     rank: int = 0
+    declines: bool = True
 
     def __post_init__(self) -> None:
+        _expect(self, "declines", isinstance(self.declines, bool), "True or False")
         names = () if isinstance(self.dtypes, str) or not isinstance(self.dtypes, Collection) else self.dtypes
         is_names = len(names) > 0 and all(isinstance(name, str) for name in names)
         _expect(self, "dtypes", is_names, "names such as {'float32'}")

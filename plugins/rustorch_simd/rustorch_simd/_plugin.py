@@ -24,6 +24,62 @@ NAMES = (
     "silu_gradient",
     "softmax",
     "softmax_gradient",
+)
+#: Of these the ones that decline no array of float32.
+TOTAL = frozenset({"erf", "exp", "relu", "relu_gradient", "sigmoid", "silu", "silu_gradient"})
+
+#: Ops whose loops are NumPy's own, on the plugin's threads; `_ufuncs.py` says which ufunc each is.
+SHARED = (
+    "abs",
+    "acos",
+    "acosh",
+    "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "copysign",
+    "cos",
+    "cosh",
+    "divide",
+    "equal",
+    "exp",
+    "exp2",
+    "expm1",
+    "greater",
+    "greater_equal",
+    "hypot",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "less",
+    "less_equal",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "not_equal",
+    "pow",
+    "prod",
+    "reciprocal",
+    "signbit",
+    "sin",
+    "sinh",
+    "sqrt",
+    "square",
+    "subtract",
+    "sum",
+    "tan",
     "tanh",
 )
 
@@ -65,15 +121,27 @@ def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
     """
     _check_forced_target()
     kernels = [
-        Kernel(op=name, device="cpu", load=f"rustorch_simd._kernels:{name}", dtypes=frozenset({"float32"}), rank=10)
+        Kernel(
+            op=name,
+            device="cpu",
+            load=f"rustorch_simd._kernels:{name}",
+            dtypes=frozenset({"float32"}),
+            rank=10,
+            declines=name not in TOTAL,
+        )
         for name in NAMES
     ]
     both = frozenset({"float32", "float64"})
+    # They take the place of NumPy's functions, and so come after any plugin's kernel.
+    shared = [
+        Kernel(op=name, device="cpu", load=f"rustorch_simd._ufuncs:{name}", dtypes=both, rank=-10, declines=False)
+        for name in SHARED
+    ]
     steps = [
         Kernel(op=f"optim.{name}", device="cpu", load=f"rustorch_simd._steps:{name}", dtypes=both, rank=10)
         for name in OPTIMIZERS
     ]
-    return kernels + steps
+    return kernels + shared + steps
 
 
 @hookimpl

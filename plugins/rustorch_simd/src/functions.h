@@ -111,25 +111,6 @@ static inline float op_exp(float x)
     return scaled(power.fraction, power);
 }
 
-/* t * p(t^2) / q(t^2), t = |x|; 1 from 9.02 on. Within 6.1 ulp. (e^2t - 1) / (e^2t + 1) by expm1_of is within about
- * 2 ulp, but takes 1.8 times as long, which is longer than NumPy's AVX-512 table look-up. */
-static inline float op_tanh(float x)
-{
-    float t = fabsf(x), square = t * t;
-    float p = 1.32663294e-08f, q = 7.74028820e-07f;
-    p = p * square + 2.05451233e-05f;
-    p = p * square + 3.49170854e-03f;
-    p = p * square + 1.33777559e-01f;
-    p = p * square + 1.0f;
-    q = q * square + 3.27928603e-04f;
-    q = q * square + 2.58622169e-02f;
-    q = q * square + 4.67110723e-01f;
-    q = q * square + 1.0f;
-    float y = t * p / q;
-    y = 1.0f < y ? 1.0f : y;
-    return copysignf(t > 9.02f ? 1.0f : y, x);
-}
-
 /* 1 - e^-q(t), t = |x|, where q(t) = -log(erfc(t)) = t + t * p(t) is smooth; 1 from 3.92 on. */
 static inline float op_erf(float x)
 {

@@ -20,8 +20,7 @@
     KERNEL(silu)                                                                                                   \
     KERNEL(silu_gradient)                                                                                          \
     KERNEL(softmax)                                                                                                \
-    KERNEL(softmax_gradient)                                                                                       \
-    KERNEL(tanh)
+    KERNEL(softmax_gradient)
 
 /* Optimizers' steps on one array, each in float and in double, and of how many arrays its state is. */
 #define STEPS(STEP)                                                                                                \

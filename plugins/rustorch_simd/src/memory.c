@@ -27,6 +27,8 @@
 
 /* Sizes of eight steps for each power of two, from 64 bytes on. */
 enum { SMALLEST_BITS = 6, STEP_BITS = 3, STEPS_EACH = 1 << STEP_BITS, SIZES = (48 - SMALLEST_BITS) * STEPS_EACH };
+/* What NumPy's arrays are to tracemalloc. */
+enum { NUMPYS_DOMAIN = 389047 };
 /* A chunk serves blocks of up to this share of it. */
 enum { LEAST_IN_CHUNK = 8 };
 
@@ -436,5 +438,6 @@ PyObject *new_array(int dimensions, const npy_intp *shape, int type)
     PyArrayObject_fields *fields = (PyArrayObject_fields *)array;
     fields->mem_handler = Py_NewRef(((MemoryPool *)default_pool)->capsule);
     fields->flags |= NPY_ARRAY_OWNDATA;
+    PyTraceMalloc_Track(NUMPYS_DOMAIN, (uintptr_t)data, (size_t)bytes); /* NumPy itself tells of the end */
     return array;
 }

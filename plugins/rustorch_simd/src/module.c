@@ -4,6 +4,8 @@
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define PY_ARRAY_UNIQUE_SYMBOL rustorch_simd_array_api
 #include <numpy/arrayobject.h>
+#define PY_UFUNC_UNIQUE_SYMBOL rustorch_simd_ufunc_api
+#include <numpy/ufuncobject.h>
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -206,8 +208,7 @@ static PyObject *call(const Function *function, PyObject *const *arguments, Py_s
              "g times the derivative of silu at x.")                                                               \
     FUNCTION(softmax, 1, AXIS, softmax, softmax, "(x, /, *, axis=-1)", "exp(x) divided by its sum over the axis.") \
     FUNCTION(softmax_gradient, 2, AXIS, softmax_gradient, softmax_gradient, "(g, y, /, *, axis=-1)",               \
-             "The gradient of softmax, given its result y.")                                                       \
-    FUNCTION(tanh, 1, NO_ATTRIBUTE, tanh, tanh, "(x, /)", "The hyperbolic tangent.")
+             "The gradient of softmax, given its result y.")
 
 #define DEFINE(name, arrays, attribute, kernel, tanh_kernel, signature, meaning)                                   \
     static PyObject *python_##name(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count,      \
@@ -296,8 +297,13 @@ static PyMethodDef methods[] = {
 
 static int execute(PyObject *module)
 {
-    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddType(module, &StepsType) < 0 ||
-        PyModule_AddType(module, &MemoryPoolType) < 0 || !make_default_pool() ||
+    if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
+        return -1;
+    PyTypeObject *const types[] = {&StepsType, &MemoryPoolType, &SharedType, &SharedReductionType};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (PyModule_AddType(module, types[i]) < 0)
+            return -1;
+    if (!make_default_pool() ||
         PyModule_AddObjectRef(module, "default_pool", default_pool) < 0)
         return -1;
     const char *forced = getenv("RUSTORCH_SIMD");

@@ -6,7 +6,7 @@
 
 /* The target whose kernels run. */
 extern const Target *chosen;
-/* The class of the module's `_Steps`. */
-extern PyTypeObject StepsType;
+/* The classes of the module's `_Steps`, `Shared` and `SharedReduction`. */
+extern PyTypeObject StepsType, SharedType, SharedReductionType;
 
 #endif

@@ -86,12 +86,6 @@ def main():
     p, error = polynomial(points, target, points * (1 - erf) / erf, degree=8)
     show("erf", error, p=p)
 
-    # tanh(x) / x as a function of x^2; relative error.
-    points = np.sort(np.concatenate([chebyshev_points(0, 8), chebyshev_points(0, 81.9)]))
-    target = values(lambda u: mpmath.tanh(mpmath.sqrt(u)) / mpmath.sqrt(u), points)
-    p, q, error = rational(points, target, 4, 4)
-    show("tanh", error, p=p, q=q)
-
     # Phi(-t) * e^(t^2 / 2), Mills' ratio over sqrt(2 pi); relative error.
     points = np.sort(np.concatenate([chebyshev_points(0, 3), chebyshev_points(0, 14.6)]))
     target = values(lambda t: mpmath.erfc(t / mpmath.sqrt(2)) / 2 * mpmath.exp(t * t / 2), points)
