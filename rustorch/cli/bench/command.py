@@ -88,8 +88,9 @@ def bench(
 
     then = None if baseline is None else results.results(results.read(baseline))
     if from_file is None:
-        click.echo("\n".join([_headline(settings), *notes]))
-        benchmarks, failed = _measure(plan, settings, _effort(suite, fast))
+        versions = _versions(settings)
+        click.echo("\n".join([versions, *notes]))
+        benchmarks, failed = _measure(plan, settings, _effort(suite, fast), versions)
     else:
         benchmarks, failed = results.read(from_file), {}
     found = results.results(benchmarks)
@@ -118,16 +119,21 @@ def _check_places(*files: Path | None) -> None:
             raise FileWriteError(f"bench: {file} cannot be written: {reason}")
 
 
-def _headline(settings: Any) -> str:
+def _versions(settings: Any) -> str:
+    """What is measured, and which plugins take part: kernels that were not there explain much."""
     import importlib.metadata
     import platform
 
     import rustorch
+    from rustorch_core import _plugins
 
     names = dict.fromkeys(("numpy", *settings.peers))
-    versions = [f"rustorch {rustorch.__version__}", *(f"{each} {importlib.metadata.version(each)}" for each in names)]
-    count = settings.threads
-    return f"{', '.join(versions)}, Python {platform.python_version()}, {count} thread{'s' * (count > 1)}"
+    versions = [f"{each} {importlib.metadata.version(each)}" for each in names]
+    plugins = [each.name + ("" if each.state == "loaded" else f" ({each.state})") for each in _plugins.records]
+    return (
+        f"rustorch {rustorch.__version__} with {', '.join(plugins)}; {', '.join(versions)}; "
+        f"Python {platform.python_version()}; {settings.threads} thread{'s' * (settings.threads > 1)}"
+    )
 
 
 def _effort(suite: tuple[str, ...], is_fast: bool) -> Any:
@@ -136,7 +142,7 @@ def _effort(suite: tuple[str, ...], is_fast: bool) -> Any:
     return FAST if is_fast else QUICK if set(suite) <= {"quick"} else Effort()
 
 
-def _measure(plan: Any, settings: Any, effort: Any) -> tuple[Any, dict[str, str]]:
+def _measure(plan: Any, settings: Any, effort: Any, versions: str) -> tuple[Any, dict[str, str]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from rustorch.cli.bench.measure import measure
@@ -150,6 +156,7 @@ def _measure(plan: Any, settings: Any, effort: Any) -> tuple[Any, dict[str, str]
             plan,
             settings,
             effort,
+            versions,
             lambda name, done, total: progress.update(task, completed=done, total=total, description=name),
         )
 

@@ -73,6 +73,7 @@ class _Turn:
                 "library": self.contestant.library,
                 "rank": self.rank,
                 "statement": self.row.statement,
+                **({"size": self.row.size} if self.row.size else {}),  # pyperf takes no empty text
                 "read": self.row.read,
                 "written": self.row.written,
                 "flops": self.row.flops,
@@ -86,7 +87,7 @@ _AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"
 
 
 def measure(
-    plan: Plan, settings: Settings, effort: Effort, tell: Callable[[str, int, int], None]
+    plan: Plan, settings: Settings, effort: Effort, versions: str, tell: Callable[[str, int, int], None]
 ) -> tuple[Any, dict[str, str]]:
     """Measure a plan.
 
@@ -94,6 +95,7 @@ def measure(
         plan: rows and contestants.
         settings: that it was made of.
         effort: how much of it.
+        versions: what is measured, in words, to be kept with it.
         tell: is told what was measured last, how many turns are done, and of how many.
 
     Returns:
@@ -109,7 +111,7 @@ def measure(
     total, done = len(turns) * (effort.processes + 1), 0
     for number in range(effort.processes + 1):
         for group in _groups(turns, number):
-            for turn, outcome in _outcomes(group, number, settings, effort):
+            for turn, outcome in _outcomes(group, number, settings, effort, versions):
                 done += 1
                 tell(turn.row.id, done, total)
                 if isinstance(outcome, str):
@@ -142,7 +144,9 @@ def _groups(turns: list[_Turn], number: int) -> Iterator[list[_Turn]]:
         yield [turn for side_by_side in of_rows for turn in side_by_side[::step]]
 
 
-def _outcomes(group: list[_Turn], number: int, settings: Settings, effort: Effort) -> Iterator[tuple[_Turn, Any]]:
+def _outcomes(
+    group: list[_Turn], number: int, settings: Settings, effort: Effort, versions: str
+) -> Iterator[tuple[_Turn, Any]]:
     """Each turn's benchmark; or why it has none, empty where it is not to have one."""
     waiting = list(group)
     while waiting:
@@ -152,6 +156,7 @@ def _outcomes(group: list[_Turn], number: int, settings: Settings, effort: Effor
                 "threads": waiting[0].contestant.threads,
                 "values": effort.values,
                 "min_time": effort.min_time,
+                "versions": versions,
                 "turns": [turn.job(number) for turn in waiting],
             }
             try:

@@ -34,7 +34,6 @@ class Call:
         writes: numbers of the result for each of the first array.
         is_checked: whether all libraries are to agree on the result.
         has_gradient: whether it is measured backward too.
-        largest: the size above which it is left out.
     """
 
     statement: str
@@ -43,7 +42,6 @@ class Call:
     writes: int = 1
     is_checked: bool = True
     has_gradient: bool = True
-    largest: int = 10**9
 
     @property
     def functions(self) -> list[str]:
@@ -179,6 +177,10 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
+#: Functions whose gradient is 0 wherever it exists; not everybody has it.
+_FLAT = ("ceil", "floor", "floor_divide", "heaviside", "round", "sign", "trunc")
+
+
 def _elementwise(op: Op) -> Call:
     """How an elementwise op is called, from what the table says of it; by its operator where it has one."""
     allowed = CATEGORIES[op.category]
@@ -192,10 +194,18 @@ def _elementwise(op: Op) -> Call:
         statement,
         lambda size: {name: Numbers((size,), *op.domain, dtype) for name in names},
         is_checked=op.name != "sign",
-        has_gradient=op.is_differentiable and dtype is numpy.float32,
-        # Functions of an extension are slow where no kernel serves them, and many.
-        largest=100_000 if "." in op.name else 10**9,
+        has_gradient=op.is_differentiable and dtype is numpy.float32 and op.name not in _FLAT,
     )
+
+
+def main() -> list[str]:
+    """The names of the calls that are no special functions."""
+    return [name for name in calls() if not name.startswith("special.")]
+
+
+def special() -> list[str]:
+    """The names of those that are."""
+    return [name for name in calls() if name.startswith("special.")]
 
 
 @functools.cache
@@ -226,22 +236,22 @@ def with_kernels(device: str) -> list[str]:
 
 
 def forward(suite: str, sizes: Sequence[int], names: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of calls at sizes; of all calls, unless some are named."""
-    for name in names or calls():
+    """Rows of calls at sizes; of all but the special ones, unless some are named."""
+    for name in names or main():
         call = calls()[name]
         for size in sizes:
-            if size <= call.largest:
-                arrays = call.arrays(size)
-                yield Row(
-                    suite,
-                    f"{name} {label(size)}",
-                    call.statement,
-                    functools.partial(_forward_space, call, size),
-                    is_checked=call.is_checked,
-                    read=sum(each.nbytes for each in arrays.values()),
-                    written=call.writes * next(iter(arrays.values())).nbytes,
-                    flops=call.flops(arrays),
-                )
+            arrays = call.arrays(size)
+            yield Row(
+                suite,
+                f"{name} {label(size)}",
+                call.statement,
+                functools.partial(_forward_space, call, size),
+                is_checked=call.is_checked,
+                size=label(size),
+                read=sum(each.nbytes for each in arrays.values()),
+                written=call.writes * next(iter(arrays.values())).nbytes,
+                flops=call.flops(arrays),
+            )
 
 
 def _forward_space(call: Call, size: int, library: Library) -> Space:
@@ -251,11 +261,11 @@ def _forward_space(call: Call, size: int, library: Library) -> Space:
 
 
 def backward(suite: str, sizes: Sequence[int], names: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of calls with their gradients, those of them that have any."""
-    for name in names or calls():
+    """The same with their gradients, of those that have any."""
+    for name in names or main():
         call = calls()[name]
         for size in sizes:
-            if call.has_gradient and size <= call.largest:
+            if call.has_gradient:
                 grads = [f"{each}.grad" for each in _tracked(call, size)]
                 yield Row(
                     suite,
@@ -265,6 +275,7 @@ def backward(suite: str, sizes: Sequence[int], names: Sequence[str] = ()) -> Ite
                     result=grads[0],
                     is_checked=call.is_checked,
                     libraries=("rustorch", "torch"),
+                    size=label(size),
                     flops=3 * call.flops(call.arrays(size)),
                 )
 
@@ -287,7 +298,7 @@ def _backward_space(call: Call, size: int, library: Library) -> Space:
 
 
 _SMALL = (
-    "a * 2.0", "a += b", "m.T", "reshape(m, (4, 3))", "a[0]", "m[1:, ::2]", "m[i]", "m[0] = 1.0",
+    "a * 2.0", "a.__iadd__(b)", "m.T", "reshape(m, (4, 3))", "a[0]", "m[1:, ::2]", "m[i]", "m[0] = 1.0",
 )  # fmt: skip
 _RECORDED = ("a + b", "a * b", "exp(a)", "m @ n", "m[0]")
 
@@ -295,7 +306,7 @@ _RECORDED = ("a + b", "a * b", "exp(a)", "m @ n", "m[0]")
 def small(suite: str) -> Iterator[Row]:
     """Rows of statements on a few numbers."""
     for statement in _SMALL:
-        written = statement[0] if "= " in statement else ""
+        written = statement[0] if statement.startswith(("a.__i", "m[0] =")) else ""
         libraries = ("rustorch", "numpy", "torch") if written else ()
         yield Row(suite, statement, statement, _small_space, result=written, libraries=libraries)
 

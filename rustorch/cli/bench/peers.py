@@ -37,7 +37,7 @@ class Library:
         array: makes its array of NumPy's.
         host: makes NumPy's array of its own.
         namespaces: where its functions are found, best first.
-        names: those whose name or signature is another there.
+        names: those whose name or signature is another there; None for one that is another function.
         words: arguments that are called otherwise there.
         wait: waits until a result is computed; None where calls do so.
         form: which of several ways to do a thing, such as "foreach".
@@ -59,12 +59,11 @@ class Library:
         Raises:
             NotThereError: where there is none.
         """
-        if name in self.names:
-            return self.names[name]
-        for namespace in self.namespaces:
-            if hasattr(namespace, name):
-                return getattr(namespace, name)
-        raise NotThereError(f"{self.name} has no {name}")
+        spaces = (space for space in self.namespaces if hasattr(space, name))
+        found = self.names[name] if name in self.names else getattr(next(spaces, None), name, None)
+        if found is None:
+            raise NotThereError(f"{self.name} has no {name}")
+        return found
 
     def spelled(self, statement: str) -> str:
         """A statement with this library's words."""
@@ -130,12 +129,13 @@ def _layer_norm(x: Any, shape: Any, weight: Any, bias: Any) -> Any:
 
 
 #: What NumPy has no function for, as its users write it.
-_OF_NUMPY: dict[str, Callable[..., Any]] = {
+_OF_NUMPY: dict[str, Any] = {
     "relu": lambda x: numpy.maximum(x, 0),
     "silu": lambda x: x / (1 + numpy.exp(-x)),
     "softplus": lambda x: numpy.logaddexp(x, 0),
     "layer_norm": _layer_norm,
     "linear": lambda x, weight, bias: x @ weight.T + bias,
+    "ldexp": None,  # its second argument is an integer
     "contiguous": lambda x: numpy.array(x, order="C"),
     "to_float64": lambda x: x.astype(numpy.float64),
 }
@@ -161,6 +161,8 @@ def _torch(threads: int) -> Library:
             "bitwise_invert": torch.bitwise_not,
             "cumulative_sum": torch.cumsum,
             "cumulative_prod": torch.cumprod,
+            "kl_div": None,
+            "sort": lambda x, dim: torch.sort(x, dim=dim).values,
             "contiguous": lambda x: x.contiguous(),
             "to_float64": lambda x: x.to(torch.float64),
         },
@@ -181,6 +183,7 @@ def _jax(threads: int) -> Library:
         names={
             "gelu": lambda x: jax.nn.gelu(x, approximate=False),
             "linear": lambda x, weight, bias: x @ weight.T + bias,
+            "ldexp": None,
             "contiguous": jax.numpy.array,
             "to_float64": None,  # it has no such dtype unless asked
         },

@@ -117,18 +117,25 @@ def _beside(first: Result | None, other: Result | None) -> list[Text]:
 
 
 def _show_means(to: Console, rows: Mapping[str, Sequence[Result]]) -> None:
-    """What the ratios of a table come to, for each library by its best form."""
+    """What the ratios of a table come to, for each library by its best form, and at each size."""
     times: dict[str, dict[str, float]] = {}
     for row, of_row in rows.items():
         if of_row[0].rank == 0:
             for name, value in others(of_row).items():
                 times.setdefault(name, {})[row] = value.median
     for name, of_rows in times.items():
-        mean, under = geometric_mean(list(of_rows.values())), sorted(of_rows, key=of_rows.__getitem__)
-        slower = [f"{row} ({of_rows[row]:.2f})" for row in under if of_rows[row] < 1]
+        sizes: dict[str, list[float]] = {}
+        for row, value in of_rows.items():
+            sizes.setdefault(rows[row][0].size, []).append(value)
+        at = ", ".join(f"{size or 'others'} {geometric_mean(values):.2f}" for size, values in sizes.items())
+        slower = [f"{row} ({of_rows[row]:.2f})" for row in sorted(of_rows, key=of_rows.__getitem__) if of_rows[row] < 1]
         named = ", ".join(slower[:5]) + (" ..." if len(slower) > 5 else "")
-        rest = f"below 1 in {len(slower)}: {named}" if slower else "none below 1"
-        to.print(Text(f"{name}: {mean:.2f} times in the geometric mean of {len(of_rows)} rows; {rest}"), soft_wrap=True)
+        lines = [
+            f"{name}: {geometric_mean(list(of_rows.values())):.2f} times in the geometric mean of {len(of_rows)} rows",
+            f" ({at})" if len(sizes) > 1 else "",
+            f"; below 1 in {len(slower)}: {named}" if slower else "; none below 1",
+        ]
+        to.print(Text("".join(lines)), soft_wrap=True)
 
 
 def _show_machine(to: Console, found: Results, machine: Limits) -> None:

@@ -38,6 +38,7 @@ class Result:
         rank: its place among the row's contestants; 0 is the one that the others are compared with.
         unit: "second" or "byte".
         processes: by number the values of each process.
+        size: numbers in an array, where a suite has the same row at several.
         read: bytes that at least are read.
         written: bytes that at least are written.
         flops: floating-point operations.
@@ -50,6 +51,7 @@ class Result:
     rank: int
     unit: str
     processes: Mapping[int, Sequence[float]]
+    size: str
     read: int
     written: int
     flops: int
@@ -91,9 +93,8 @@ def results(benchmarks: Iterable[Any]) -> Results:
         processes = {run.get_metadata()["process"]: run.values for run in benchmark.get_runs() if run.values}
         if processes:
             names = ("suite", "row", "contestant", "library", "rank", "unit")
-            result = Result(
-                *(facts[name] for name in names), processes, *(facts[name] for name in ("read", "written", "flops"))
-            )
+            amounts = (facts[name] for name in ("read", "written", "flops"))
+            result = Result(*(facts[name] for name in names), processes, facts.get("size", ""), *amounts)
             found.setdefault(result.suite, {}).setdefault(result.row, []).append(result)
     for rows in found.values():
         for of_row in rows.values():

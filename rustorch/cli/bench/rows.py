@@ -27,6 +27,7 @@ class Row:
         is_checked: whether the results of all libraries are to agree.
         forms: by library the ways in which it does this, where there are several.
         libraries: those that can do it; empty for all.
+        size: numbers in an array, where a suite has the same at several.
         read: bytes that at least are read.
         written: bytes that at least are written.
         flops: floating-point operations.
@@ -41,6 +42,7 @@ class Row:
     is_checked: bool = True
     forms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    size: str = ""
     read: int = 0
     written: int = 0
     flops: int = 0

@@ -100,6 +100,10 @@ def _import_space(library: Library) -> Space:
     return {"run": functools.partial(subprocess.run, command, check=True)}
 
 
+def _special(settings: Settings) -> Iterator[Row]:
+    yield from ops.forward("special", settings.sizes or (10**3, 10**5), ops.special())
+
+
 def _autograd_ops(settings: Settings) -> Iterator[Row]:
     yield from ops.recorded("autograd_ops")
     yield from ops.backward("autograd_ops", settings.sizes or (1, 10**3, 10**5, 10**6))
@@ -212,6 +216,7 @@ def _on_devices(settings: Settings) -> list[Contestant]:
 
 SUITES: dict[str, Suite] = {
     "tensor_ops": Suite("every op of the table, as a user writes it", _tensor_ops, _with_peers),
+    "special": Suite("functions of rustorch.special", _special, _with_peers),
     "autograd_ops": Suite("the same with its gradient", _autograd_ops, _with_peers),
     "neural_networks": Suite(
         "inference and training steps",
