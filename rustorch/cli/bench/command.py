@@ -70,44 +70,36 @@ def bench(
     """
     from rustorch.cli.bench import report, suites
 
-    if is_list and not suite:
-        for name, summary in suites.names().items():
-            click.echo(f"{name:22}{summary}")
-        return
-    peers.require(*dict.fromkeys(chosen))
     settings = suites.Settings(tuple(dict.fromkeys(chosen)), sizes or (), threads or suites.cpus(), is_compiled)
-    plan, notes = suites.plan(suite or ("quick",), settings, patterns)
+    peers.require(*settings.peers)
     if is_list:
-        report.show_plan(plan)
+        report.show_suites(suites.names()) if not suite else report.show_plan(suites.plan(suite, settings, patterns)[0])
         return
     if fail_slower and baseline is None:
         raise ArgumentError("bench: --fail-slower compares with a run that was kept; name it with --baseline FILE")
-    _check_places(json_file, plot_file)
     peers.require("pyperf", *(["matplotlib"] if plot_file else []))
+    _check_places(json_file, plot_file)
+
     from rustorch.cli.bench import results
 
     then = None if baseline is None else results.results(results.read(baseline))
     if from_file is None:
+        plan, notes = suites.plan(suite or ("quick",), settings, patterns)
         versions = _versions(settings)
         click.echo("\n".join([versions, *notes]))
         benchmarks, failed = _measure(plan, settings, _effort(suite, fast), versions)
     else:
         benchmarks, failed = results.read(from_file), {}
-    found = results.results(benchmarks)
     if json_file is not None:
         _keep(json_file, benchmarks)
+    found = results.results(benchmarks)
     report.show(found, failed)
     if plot_file is not None:
-        from rustorch.cli.bench import picture
-
-        with whole_file(plot_file) as file:
-            picture.draw(file, found)
-    slower = False
+        _draw(plot_file, found)
+    changes = [] if then is None else results.changes(found, then)
     if then is not None:
-        changes = results.changes(found, then)
         report.show_changes(changes, found, then)
-        slower = any(each.is_beyond_noise and each.times > 1 for each in changes)
-    if failed or (fail_slower and slower):
+    if failed or (fail_slower and any(each.is_slower for each in changes)):
         raise click.exceptions.Exit(1)
 
 
@@ -159,6 +151,13 @@ def _measure(plan: Any, settings: Any, effort: Any, versions: str) -> tuple[Any,
             versions,
             lambda name, done, total: progress.update(task, completed=done, total=total, description=name),
         )
+
+
+def _draw(file: Path, found: Any) -> None:
+    from rustorch.cli.bench import picture
+
+    with whole_file(file) as target:
+        picture.draw(target, found)
 
 
 def _keep(file: Path, benchmarks: Any) -> None:

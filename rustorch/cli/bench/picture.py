@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from rustorch.cli.bench.results import Result, Results, Spread, geometric_mean, others
-from rustorch.cli.figure import FAINT, INK, STYLE
+from rustorch.cli.figure import INK, STYLE
 from rustorch_core.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def draw(file: IO[bytes], found: Results) -> None:
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "axes.grid.axis": "x"}):
         figure = Figure(figsize=(_WIDTH, sum(heights)), dpi=120, layout="constrained")
         FigureCanvasAgg(figure)
-        panels = figure.subplots(len(suites), 1, squeeze=False, height_ratios=heights)[:, 0]
+        panels = figure.subplots(len(suites), 1, squeeze=False, height_ratios=heights, sharex=True)[:, 0]
         for axes, (suite, ratios) in zip(panels, suites.items(), strict=True):
             _draw_suite(axes, suite, ratios, marks)
+        panels[-1].set_xlabel(f"times as much as {_first(found)} took: right of 1, that is the faster")
         figure.savefig(file, format="png", metadata={"Software": None})
 
 
@@ -54,10 +55,16 @@ def _ratios(rows: Mapping[str, Sequence[Result]]) -> dict[str, dict[str, Spread]
     return {row: times for row, times in found.items() if times}
 
 
+def _first(found: Results) -> str:
+    """With whom the others are compared."""
+    firsts = {of_row[0].contestant for suite, rows in found.items() if suite != "machine" for of_row in rows.values()}
+    return firsts.pop() if len(firsts) == 1 else "the first of each suite"
+
+
 def _draw_suite(
     axes: Axes, suite: str, ratios: Mapping[str, Mapping[str, Spread]], marks: Mapping[str, tuple[str, str]]
 ) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     places = {row: -place for place, row in enumerate(ratios)}
     for name, (colour, marker) in marks.items():
@@ -82,12 +89,10 @@ def _draw_suite(
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.tick_params(axis="x", labelbottom=True, labelsize=8)
     axes.set_yticks(list(places.values()), list(places), fontsize=8)
     axes.set_ylim(-len(places) + 0.3, 0.7)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_title(suite)
-    axes.set_xlabel("times as much as ours: right of 1, ours is the faster", color=FAINT)
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, fontsize=8, borderaxespad=0.2)
-    axes.set_title("")
-    axes.set_title(suite, loc="right")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, fontsize=8, borderaxespad=0.2)

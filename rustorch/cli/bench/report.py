@@ -56,6 +56,14 @@ def _table(*head: str) -> Table:
     return table
 
 
+def show_suites(names: Mapping[str, str]) -> None:
+    """Show the suites that there are."""
+    table = Table("suite", "what it measures", box=SIMPLE_HEAD, pad_edge=False)
+    for name, summary in names.items():
+        table.add_row(name, summary)
+    console().print(table)
+
+
 def show_plan(plan: Plan) -> None:
     """Show the rows that would be measured."""
     table = Table("row", "statement", "measured", box=SIMPLE_HEAD, pad_edge=False)
@@ -166,7 +174,7 @@ def show_changes(found: Sequence[Change], now: Results, then: Results) -> None:
         )
     if beyond:
         to.print(table)
-    slower = sum(each.times > 1 for each in beyond)
+    slower = sum(each.is_slower for each in beyond)
     to.print(
         Text(
             f"Against the baseline: {slower} slower and {len(beyond) - slower} faster beyond the noise, "

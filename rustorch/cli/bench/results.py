@@ -184,13 +184,26 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 class Change(NamedTuple):
-    """How a row compares with an earlier run: how many times as much it takes now, and whether that is no noise."""
+    """How a row compares with an earlier run.
+
+    Arguments:
+        row: its id.
+        contestant: who.
+        times: as much as then, it takes now.
+        is_beyond_noise: whether that is a change at all.
+        beside: the peers that it was compared beside, empty where the clock had to do.
+    """
 
     row: str
     contestant: str
     times: float
     is_beyond_noise: bool
     beside: str
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether it is slower, and that is no noise."""
+        return self.is_beyond_noise and self.times > 1
 
 
 #: What is less than this is no change worth a word.

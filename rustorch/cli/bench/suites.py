@@ -177,13 +177,14 @@ def _simd(settings: Settings) -> Iterator[Row]:
 
 
 def _targets(settings: Settings) -> list[Contestant]:
-    """One contestant for each target of rustorch_simd, the one that is used unless told first."""
+    """One contestant for each target of rustorch_simd, the one that is used unless told first; and the peers."""
     import rustorch_simd
 
     first = rustorch_simd.target()
     targets = [first, *(each for each in rustorch_simd.targets() if each != first)]
     return [
-        Contestant(each, "rustorch", threads=settings.threads, variables=(("RUSTORCH_SIMD", each),)) for each in targets
+        *(Contestant(each, "rustorch", "", settings.threads, (("RUSTORCH_SIMD", each),)) for each in targets),
+        *(Contestant(each, each, threads=settings.threads) for each in settings.peers),
     ]
 
 
@@ -209,9 +210,7 @@ def _devices(settings: Settings) -> Iterator[Row]:
 def _on_devices(settings: Settings) -> list[Contestant]:
     """The cpu, and every other device that is there."""
     names = ["cpu", *(str(each) for each in rustorch.devices() if str(each) != "cpu")]
-    return [
-        Contestant(each, "rustorch", threads=settings.threads, variables=(("RUSTORCH_DEVICE", each),)) for each in names
-    ]
+    return [Contestant(each, "rustorch", "", settings.threads, (("RUSTORCH_DEVICE", each),)) for each in names]
 
 
 SUITES: dict[str, Suite] = {
