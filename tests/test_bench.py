@@ -75,7 +75,9 @@ def test_rows_have_names_of_their_own_and_statements(suite: str) -> None:
 
 
 def test_every_elementwise_op_that_is_public_has_rows() -> None:
-    ids = {row.id.rpartition(" ")[0] for name in ("tensor_ops", "special") for row in suites.SUITES[name].rows(SETTINGS)}
+    ids = {
+        row.id.rpartition(" ")[0] for name in ("tensor_ops", "special") for row in suites.SUITES[name].rows(SETTINGS)
+    }
     spaces = {"": [rt, rt.nn.functional], "special": [rt.special]}
     for op in REGISTRY.values():
         space, _, name = op.name.rpartition(".")
@@ -250,6 +252,7 @@ def test_the_spread_is_that_of_a_normal_distribution() -> None:
         (["quik"], ArgumentError, "there is no suite 'quik'; there are: quick, tensor_ops"),
         (["quick", "--filter", "nothing"], ArgumentError, "no row fits nothing"),
         (["--fail-slower"], ArgumentError, "--baseline FILE"),
+        (["memory", "--from", "{folder}/alone.json"], ArgumentError, "leave out SUITE"),
         (["--baseline", "{folder}/none.json"], MissingFileError, "there is no file"),
         (["--from", "{folder}"], FileReadError, "cannot be read"),
         (["--from", "{folder}/text"], FileFormatError, "no file that `rustorch bench --json` wrote"),

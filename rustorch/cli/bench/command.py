@@ -77,6 +77,8 @@ def bench(
         return
     if fail_slower and baseline is None:
         raise ArgumentError("bench: --fail-slower compares with a run that was kept; name it with --baseline FILE")
+    if from_file is not None and (suite or chosen or patterns or sizes):
+        raise ArgumentError("bench: --from shows a run as it was kept; leave out SUITE, --peer, --filter and --sizes")
     peers.require("pyperf", *(["matplotlib"] if plot_file else []))
     _check_places(json_file, plot_file)
 

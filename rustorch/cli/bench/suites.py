@@ -171,6 +171,8 @@ def _simd(settings: Settings) -> Iterator[Row]:
     if importlib.util.find_spec("rustorch_simd") is None:
         raise NotThereError("rustorch_simd is not installed; run: pip install ./plugins/rustorch_simd")
     names, sizes = ops.with_kernels("cpu"), settings.sizes or (10**3, 10**5)
+    if not names:
+        raise NotThereError("there are no kernels; `rustorch devices` says why")
     yield from ops.forward("simd", sizes, names)
     for row in ops.backward("simd", sizes, names):
         yield dataclasses.replace(row, name=f"{row.name}, backward")
@@ -204,7 +206,7 @@ def _threads(settings: Settings) -> list[Contestant]:
 
 def _devices(settings: Settings) -> Iterator[Row]:
     yield from ops.forward("devices", settings.sizes or (10**3, 10**5, 10**7), _REPRESENTATIVE)
-    yield from (dataclasses.replace(row, suite="devices") for row in models.networks("devices", is_compiled=False))
+    yield from models.networks("devices", is_compiled=False)
 
 
 def _on_devices(settings: Settings) -> list[Contestant]:
