@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def bench(
     if from_file is None:
         plan, notes = suites.plan(suite or ("quick",), settings, patterns)
         versions = _versions(settings)
-        click.echo("\n".join([versions, *notes]))
+        click.echo("\n".join([versions, *notes, *_busy()]))
         benchmarks, failed = _measure(plan, settings, _effort(suite, fast), versions)
     else:
         benchmarks, failed = results.read(from_file), {}
@@ -128,6 +129,17 @@ def _versions(settings: Any) -> str:
         f"rustorch {rustorch.__version__} with {', '.join(plugins)}; {', '.join(versions)}; "
         f"Python {platform.python_version()}; {settings.threads} thread{'s' * (settings.threads > 1)}"
     )
+
+
+def _busy() -> Iterator[str]:
+    """A warning where others are at work too."""
+    import os
+
+    from rustorch.cli.bench.suites import cpus
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cpus() / 2:
+        yield f"The machine is busy already (load {load:.1f}, {cpus()} processors): take what follows as rough."
 
 
 def _effort(suite: tuple[str, ...], is_fast: bool) -> Any:

@@ -64,8 +64,8 @@ def transformer_block(batch: int, nn: Any) -> Model:
 
         def forward(self, x: Any) -> Any:
             h = self.before(x)
-            heads = (part(h).reshape(shape).swapaxes(1, 2) for part in (self.query, self.key, self.value))
-            x = x + self.out(attention(*heads).swapaxes(1, 2).reshape((batch, length, width)))
+            parts = (part(h).reshape(shape).swapaxes(1, 2) for part in (self.query, self.key, self.value))
+            x = x + self.out(attention(*parts).swapaxes(1, 2).reshape((batch, length, width)))
             return x + self.narrow(nn.functional.gelu(self.widen(self.between(x))))
 
     return Block(), (batch, length, width)
