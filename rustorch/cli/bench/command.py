@@ -64,7 +64,7 @@ def bench(
     fail_slower: bool,
     plot_file: Path | None,
 ) -> None:
-    """Measure SUITE ..., by default quick, with pyperf, beside other libraries in the same processes.
+    """Measure SUITE ..., by default quick, with pyperf, in turns with other libraries.
 
     Of each row the first column is what one execution takes in the median, and `times` how many times as much another
     takes: above 1, the first is the faster. `rustorch bench --list` shows the suites.

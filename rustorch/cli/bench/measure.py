@@ -1,4 +1,4 @@
-"""Running a plan: processes one after another, in each the contestants of a row one after another."""
+"""Running a plan: each row by one contestant after another, in processes that take turns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class _Turn:
     loops: int = 0
     runs: list[Any] = field(default_factory=list)
     is_over: bool = False
+    failure: str = ""
 
     @property
     def name(self) -> str:
@@ -81,6 +82,18 @@ class _Turn:
             },
         }
 
+    def take(self, line: str) -> None:
+        """Take the answer of its process: a benchmark; or that there is none for it, and why."""
+        import pyperf
+
+        if line.startswith('{"absent"'):
+            self.is_over = True
+        elif line.startswith('{"failed"'):
+            self.is_over, self.failure = True, json.loads(line)["failed"]
+        else:
+            self.runs += pyperf.Benchmark.loads(line).get_runs()
+            self.loops = self.loops or int(self.runs[-1].get_loops())
+
 
 #: Freed memory goes back to the system at once, where memory is measured (Linux).
 _AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -107,97 +120,117 @@ def measure(
     import pyperf
 
     turns = [_Turn(row, each, rank) for row, contestants in plan for rank, each in enumerate(contestants)]
-    failed: dict[str, str] = {}
+    by_row = [list(of_row) for _, of_row in itertools.groupby(turns, key=lambda turn: turn.row.id)]
+    job = {
+        "settings": dataclasses.asdict(settings),
+        "suites": list(dict.fromkeys(row.suite for row, _ in plan)),
+        "values": effort.values,
+        "min_time": effort.min_time,
+        "versions": versions,
+    }
     total, done = len(turns) * (effort.processes + 1), 0
-    for number in range(effort.processes + 1):
-        for group in _groups(turns, number):
-            for turn, outcome in _outcomes(group, number, settings, effort, versions):
-                done += 1
-                tell(turn.row.id, done, total)
-                if isinstance(outcome, str):
-                    turn.is_over = True
-                    if outcome:
-                        failed[turn.name] = outcome
-                    total -= effort.processes - number
-                else:
-                    turn.runs += outcome.get_runs()
-                    turn.loops = turn.loops or int(turn.runs[-1].get_loops())
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(effort.processes + 1):
+            with _Workers(job) as workers:
+                for place, of_row in enumerate(by_row):
+                    # Who comes first changes from process to process.
+                    for turn in of_row if number % 2 == 0 else reversed(of_row):
+                        done += 1
+                        tell(turn.row.id, done, total)
+                        if not turn.is_over and not (turn.is_isolated and number == 0):
+                            turn.take(workers.run(turn, {**turn.job(number), "reference": f"{folder}/{place}.npy"}))
+    failed = {turn.name: turn.failure for turn in turns if turn.failure}
     benchmarks = [pyperf.Benchmark(turn.runs) for turn in turns if not turn.is_over]
     if not benchmarks:
         raise PluginError(f"bench: nothing could be measured; {next(iter(failed.items()), '')}")
     return pyperf.BenchmarkSuite(benchmarks), failed
 
 
-def _groups(turns: list[_Turn], number: int) -> Iterator[list[_Turn]]:
-    """What one process after another measures: those of one environment in one, those of each row side by side.
+class _Workers:
+    """One process for each library under each environment, started when it is needed; all but one are idle.
 
-    Who comes first changes from process to process.
+    In one process they would disturb each other: the thread pools of two libraries fight for the processors.
     """
-    groups: dict[Any, list[_Turn]] = {}
-    for turn in turns:
-        if not turn.is_over and not (turn.is_isolated and number == 0):
-            own = turn.name if turn.is_isolated else ""
-            groups.setdefault((turn.contestant.threads, turn.contestant.variables, own), []).append(turn)
-    step = 1 if number % 2 == 0 else -1
-    for group in list(groups.values())[::step]:
-        of_rows = [list(side_by_side) for _, side_by_side in itertools.groupby(group, key=lambda turn: turn.row.id)]
-        yield [turn for side_by_side in of_rows for turn in side_by_side[::step]]
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self._job = job
+        self._workers: dict[Any, _Worker] = {}
+
+    def run(self, turn: _Turn, job: dict[str, Any]) -> str:
+        """The line that a turn's process writes; empty where it ended, or is to."""
+        contestant = turn.contestant
+        key = (contestant.library, contestant.threads, contestant.variables, turn.name if turn.is_isolated else "")
+        worker = self._workers.pop(key, None) or _Worker(self._job, contestant, _AT_ONCE if turn.is_isolated else {})
+        try:
+            line = worker.answer(job)
+        except BaseException:
+            worker.close()
+            raise
+        if line and not turn.is_isolated:
+            self._workers[key] = worker
+            return line
+        end = worker.close()
+        return line or json.dumps({"failed": end})
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        for worker in self._workers.values():
+            worker.close()
 
 
-def _outcomes(
-    group: list[_Turn], number: int, settings: Settings, effort: Effort, versions: str
-) -> Iterator[tuple[_Turn, Any]]:
-    """Each turn's benchmark; or why it has none, empty where it is not to have one."""
-    waiting = list(group)
-    while waiting:
-        with tempfile.TemporaryFile() as said, _process(waiting[0], said) as process:
-            job = {
-                "settings": dataclasses.asdict(settings),
-                "threads": waiting[0].contestant.threads,
-                "values": effort.values,
-                "min_time": effort.min_time,
-                "versions": versions,
-                "turns": [turn.job(number) for turn in waiting],
-            }
-            try:
-                _send(process, json.dumps(job))
-                for line in process.stdout:
-                    yield waiting.pop(0), _outcome(line)
-                status = process.wait()
-            except BaseException:
-                process.kill()
-                raise
-            if waiting:
-                said.seek(0)
-                yield waiting.pop(0), f"its process ended with {_named(status)}{_last_line(said.read())}"
+class _Worker:
+    """A process that measures one turn after another."""
+
+    def __init__(self, job: dict[str, Any], contestant: Contestant, variables: dict[str, str]) -> None:
+        threads = str(contestant.threads)
+        environment = {
+            **os.environ,
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+            **dict(contestant.variables),
+            **variables,
+        }
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rustorch.cli.bench.worker"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            encoding="utf-8",
+        )
+        self._tell({**job, "threads": contestant.threads})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has ended; what it said tells why
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+
+    def answer(self, job: dict[str, Any]) -> str:
+        """What it answers to a turn; nothing where it ends instead."""
+        self._tell(job)
+        return self._process.stdout.readline()
+
+    def close(self) -> str:
+        """End it, and say how it ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            status = self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._process.stdout.close()
+        with self._said:
+            self._said.seek(0)
+            lines = self._said.read().decode(errors="replace").strip().splitlines()
+        return f"its process ended with {_named(status)}: {lines[-1] if lines else 'it said nothing'}"
 
 
-def _outcome(line: bytes) -> Any:
-    import pyperf
-
-    if line.startswith(b'{"absent"'):
-        return ""
-    if line.startswith(b'{"failed"'):
-        return json.loads(line)["failed"]
-    return pyperf.Benchmark.loads(line)
-
-
-def _send(process: Any, job: str) -> None:
-    with contextlib.suppress(BrokenPipeError):  # it ended at once; what it said tells why
-        process.stdin.write(job.encode())
-        process.stdin.close()
-
-
-def _process(turn: _Turn, said: Any) -> Any:
-    threads = str(turn.contestant.threads)
-    environment = {
-        **os.environ,
-        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
-        **dict(turn.contestant.variables),
-        **(_AT_ONCE if turn.is_isolated else {}),
-    }
-    command = [sys.executable, "-m", "rustorch.cli.bench.worker"]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said)
+#: What a process may take to leave once there is nothing more to do.
+_SECONDS_TO_END = 10.0
 
 
 def _named(status: int) -> str:
@@ -205,8 +238,3 @@ def _named(status: int) -> str:
         return f"status {status}" if status >= 0 else signal.Signals(-status).name
     except ValueError:
         return f"signal {-status}"
-
-
-def _last_line(said: bytes) -> str:
-    lines = said.decode(errors="replace").strip().splitlines()
-    return f": {lines[-1]}" if lines else ""

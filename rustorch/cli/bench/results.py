@@ -72,7 +72,7 @@ class Result:
         return spread([value for values in self.processes.values() for value in values])
 
     def times(self, other: Result) -> Spread:
-        """How many times as much another took, process by process: what slows a process down is in both."""
+        """How many times as much another took, by processes that took turns: what slows the machine down is in both."""
         common = self.medians.keys() & other.medians.keys()
         return spread([other.medians[number] / self.medians[number] for number in common])
 

@@ -1,6 +1,4 @@
-"""What a process of its own measures: each turn with pyperf, its result a line of pyperf's JSON on standard output.
-
-    echo JOB | python -m rustorch.cli.bench.worker
+"""What a process of its own measures, as `measure` tells it: each turn with pyperf, each answer a line of its JSON.
 
 The first process calibrates, as pyperf's own does, and the others take the loops that it found.
 """
@@ -15,6 +13,8 @@ import json
 import os
 import sys
 import timeit
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -26,29 +26,21 @@ from rustorch.cli.bench.rows import Row, Space
 
 
 def main() -> None:
-    """Measure the turns of the job on standard input."""
-    job = json.load(sys.stdin)
+    """Read the job from standard input, then turns; answer each with a line."""
+    job = json.loads(sys.stdin.readline())
     _stay_on(job["threads"])
     # What libraries print is none of the protocol.
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     settings = suites.Settings(**{name: _as_tuple(value) for name, value in job["settings"].items()})
-    rows = {row.id: row for row in _rows(job["turns"], settings)}
+    rows = {row.id: row for name in job["suites"] for row in suites.SUITES[name].rows(settings)}
     libraries = functools.cache(functools.partial(library, threads=job["threads"]))
     runner = pyperf.Runner(metadata={"versions": job["versions"]})
-    runner.parse_args(
-        [
-            "--worker",
-            "--quiet",
-            "--warmups=1",
-            "--loops=1",
-            f"--values={job['values']}",
-            f"--min-time={job['min_time']}",
-        ]
-    )
-    references: dict[str, Any] = {}
-    for turn in job["turns"]:
-        told.write(_line(runner, rows[turn["row"]], turn, libraries, references) + "\n")
+    effort = [f"--values={job['values']}", f"--min-time={job['min_time']}"]
+    runner.parse_args(["--worker", "--quiet", "--warmups=1", "--loops=1", *effort])
+    for line in sys.stdin:
+        turn = json.loads(line)
+        told.write(_answer(runner, rows[turn["row"]], turn, libraries) + "\n")
         told.flush()
 
 
@@ -62,19 +54,14 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _rows(turns: list[dict[str, Any]], settings: suites.Settings) -> list[Row]:
-    wanted = {turn["row"].partition("/")[0] for turn in turns}
-    return [row for name in wanted for row in suites.SUITES[name].rows(settings)]
-
-
-def _line(runner: Any, row: Row, turn: dict[str, Any], libraries: Any, references: dict[str, Any]) -> str:
+def _answer(runner: Any, row: Row, turn: dict[str, Any], libraries: Callable[[str], Library]) -> str:
     """What came of a turn: a benchmark, or why there is none."""
     try:
         chosen = dataclasses.replace(libraries(turn["library"]), form=turn["form"])
         space = row.space(chosen)
         statement = _waiting(chosen, row, space)
-        if not turn["loops"]:
-            _check(chosen, row, space, statement, references)
+        if row.is_checked and not turn["loops"]:
+            _check(chosen, row, space, statement, Path(turn["reference"]))
         benchmark = _measured(runner, row, turn, statement, space)
     except NotThereError as error:
         return json.dumps({"absent": str(error)})
@@ -94,21 +81,26 @@ def _waiting(library: Library, row: Row, space: Space) -> str:
     return f"{statement}; wait({row.result})" if row.result else f"wait({statement})"
 
 
-def _check(library: Library, row: Row, space: Space, statement: str, references: dict[str, Any]) -> None:
-    """See that a library computes what the first one of the row did.
+#: Results of more numbers are not compared: those of the same row at a smaller size are.
+_COMPARED = 1_000_000
+
+
+def _check(library: Library, row: Row, space: Space, statement: str, reference: Path) -> None:
+    """See that a library computes what the first one of the row did, which leaves its result in a file.
 
     Raises:
         ValueError: where it does not.
     """
-    if not row.is_checked:
-        return
     if row.result:
         exec(statement, space)
     y = eval(row.result or library.spelled(row.statement), space)
     found = library.host(y[0] if isinstance(y, (tuple, list)) else y)
-    expected = references.get(row.id, found)
-    references.clear()  # of large arrays, those of one row are enough
-    references[row.id] = expected
+    if found.size > _COMPARED:
+        return
+    if not reference.exists():
+        numpy.save(reference, found)
+        return
+    expected = numpy.load(reference)
     near = 1e-3 * max(1.0, float(numpy.nanmax(numpy.abs(expected), initial=0.0)))
     if found.shape != expected.shape or not numpy.allclose(found, expected, rtol=1e-3, atol=near, equal_nan=True):
         raise ValueError(f"{library.name} computes something else than the first")
