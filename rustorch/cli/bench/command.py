@@ -138,7 +138,7 @@ def _busy() -> Iterator[str]:
     from rustorch.cli.bench.suites import cpus
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > cpus() / 2:
+    if load > 0.75 * cpus():
         yield f"The machine is busy already (load {load:.1f}, {cpus()} processors): take what follows as rough."
 
 
