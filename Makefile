@@ -2,6 +2,9 @@
 # After that neither needs the network.
 
 PYTHON ?= python3
+# What `make bench` measures, and beside whom: `make bench SUITES="tensor_ops memory" PEERS="torch numpy"`.
+SUITES ?= quick
+PEERS ?= numpy
 BIN := .venv/bin
 PIP := PATH="$(abspath .venv/bin):$$PATH" $(BIN)/python -m pip --disable-pip-version-check --quiet install
 SIMD_SOURCES := $(shell find plugins/rustorch_simd -type f -not -path '*/__pycache__/*' -not -path '*/build/*' 2>/dev/null)
@@ -35,8 +38,7 @@ check: .venv/dev .venv/simd
 	$(BIN)/python docs/check_examples.py
 
 bench: .venv/dev .venv/simd
-	$(BIN)/python benchmarks/overhead.py
-	$(BIN)/python benchmarks/gradients.py
+	$(BIN)/rustorch bench $(SUITES) $(addprefix --peer ,$(PEERS))
 
 clean:
 	rm -rf .venv runs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from rustorch.cli.bench.command import bench
 from rustorch.cli.demo import demo, predict
 from rustorch.cli.new_plugin import new_plugin
 from rustorch.cli.report import devices, doctor
@@ -19,7 +20,7 @@ def group() -> None:
     """RusTorch: the Array API standard with gradients, on any device that a plugin brings."""
 
 
-for command in (demo, predict, devices, doctor, new_plugin):
+for command in (demo, predict, devices, doctor, new_plugin, bench):
     group.add_command(command)
 
 

@@ -1,0 +1,1 @@
+"""The benchmark: what is measured, with whom, how, and what came of it."""
