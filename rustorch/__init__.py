@@ -46,6 +46,7 @@ from rustorch_core._data_type_functions import __array_namespace_info__
 from rustorch_core._data_types import isdtype, set_default_dtype
 from rustorch_core._devices import Device, default_device, device, devices, set_default_device
 from rustorch_core._elementwise_functions import *
+from rustorch_core._host import get_num_threads, set_num_threads
 from rustorch_core._indexing_functions import *
 from rustorch_core._linear_algebra_functions import *
 from rustorch_core._loss_functions import *
@@ -68,7 +69,7 @@ from rustorch_core._utility_functions import *
 from rustorch import _integrations
 
 if _TYPE_CHECKING:
-    from rustorch import data, errors, fft, io, lib, linalg, nn, optim, profiler, random, special, testing
+    from rustorch import data, errors, fft, io, lib, linalg, memory, nn, optim, profiler, random, special, testing
 
 __array_api_version__ = "2025.12"
 
@@ -79,6 +80,7 @@ _SUBMODULES = (
     "io",
     "lib",
     "linalg",
+    "memory",
     "nn",
     "optim",
     "plugins",

@@ -22,6 +22,7 @@ class Environment(NamedTuple):
     fallback: str = "error"
     strict: bool = False
     simd: str | None = None
+    pool: bool = True
 
 
 def read(variables: Mapping[str, str] = os.environ) -> Environment:
@@ -44,6 +45,7 @@ def read(variables: Mapping[str, str] = os.environ) -> Environment:
         fallback=_choice(given, "RUSTORCH_FALLBACK", FALLBACKS),
         strict=_boolean(given, "RUSTORCH_STRICT", default=False),
         simd=given.get("RUSTORCH_SIMD") or None,
+        pool=_boolean(given, "RUSTORCH_POOL", default=True),
     )
 
 

@@ -29,6 +29,7 @@ HOOKS: dict[str, type] = {
     "rustorch_kernels": plugin.Kernel,
     "rustorch_optimizers": plugin.OptimizerSpec,
     "rustorch_call_paths": plugin.CallPath,
+    "rustorch_host_runtimes": plugin.HostRuntime,
     "rustorch_profiler_sinks": plugin.ProfilerSink,
 }
 #: Distributions whose devices may become the default by themselves; a stranger's is used when named.

@@ -29,6 +29,7 @@ __all__ = [
     "CallPath",
     "DeviceSpec",
     "EnvironmentVariableError",
+    "HostRuntime",
     "Kernel",
     "OptimizerSpec",
     "PluginContext",
@@ -230,6 +231,31 @@ class CallPath:
         _expect(self, "load", _is_target(self.load), _TARGET)
 
 
+class Runtime(Protocol):
+    """What serves the host: the threads of its kernels, and the memory of its arrays."""
+
+    #: A class of context managers, within which NumPy's new arrays come from a pool; `rustorch.memory` tells the rest.
+    MemoryPool: Any
+    #: The pool that is entered when an op first runs.
+    default_pool: Any
+
+    def get_num_threads(self) -> int:
+        """How many threads a kernel may use."""
+
+    def set_num_threads(self, count: int, /) -> None:
+        """Use at most so many; 0 for as many as there are processors for this process."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HostRuntime:
+    """A `Runtime` for the host; `load` names a function that returns it. The first one that loads is used."""
+
+    load: str | Callable[[], Runtime]
+
+    def __post_init__(self) -> None:
+        _expect(self, "load", _is_target(self.load), _TARGET)
+
+
 class HookSpecifications:
     """The hooks. Each is called once, at discovery, and returns facts; none of them dispatches."""
 
@@ -248,6 +274,10 @@ class HookSpecifications:
     @hookspec
     def rustorch_call_paths(self, ctx: PluginContext) -> Iterable[CallPath]:  # type: ignore[empty-body]
         """Compiled forms of the path that every call takes."""
+
+    @hookspec
+    def rustorch_host_runtimes(self, ctx: PluginContext) -> Iterable[HostRuntime]:  # type: ignore[empty-body]
+        """Threads and memory for the host."""
 
     @hookspec
     def rustorch_profiler_sinks(self, ctx: PluginContext) -> Iterable[ProfilerSink]:  # type: ignore[empty-body]

@@ -9,7 +9,7 @@ import pytest
 import rustorch as rt
 from rustorch_core import _devices, _plugins
 from rustorch_core.errors import ArgumentError, BackendUnavailableError, PluginError
-from rustorch_core.plugin import Backend, CallPath, DeviceSpec, Kernel, OptimizerSpec, ProfilerSink
+from rustorch_core.plugin import Backend, CallPath, DeviceSpec, HostRuntime, Kernel, OptimizerSpec, ProfilerSink
 
 pytestmark = pytest.mark.needs("cpu")
 
@@ -211,6 +211,7 @@ def test_no_device_at_all(offer):
         (OptimizerSpec, {"name": None, "load": "a:b"}, "OptimizerSpec(name=None)"),
         (ProfilerSink, {"name": "x", "load": "a:"}, "ProfilerSink(load='a:')"),
         (CallPath, {"load": ":a"}, "CallPath(load=':a')"),
+        (HostRuntime, {"load": 3}, "HostRuntime(load=3)"),
     ],
 )
 def test_a_wrong_fact_is_refused_where_it_is_stated(fact, facts, message):

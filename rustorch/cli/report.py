@@ -152,6 +152,7 @@ def _plugin_facts(record: _plugins.PluginRecord, known: set[str]) -> Facts:
         "kernels": kernels,
         "optimizers": [spec.name for spec in record.facts["rustorch_optimizers"]],
         "call_paths": len(record.facts["rustorch_call_paths"]),
+        "host_runtimes": len(record.facts["rustorch_host_runtimes"]),
         "profiler_sinks": [sink.name for sink in record.facts["rustorch_profiler_sinks"]],
     }
 
@@ -259,6 +260,8 @@ def _brings(facts: Facts) -> Iterator[str]:
             yield f"steps of {len(steps)} optimizer{'s' * (len(steps) > 1)} for {device}: {', '.join(steps)}"
     if facts["call_paths"]:
         yield "a compiled call path"
+    if facts["host_runtimes"]:
+        yield "threads and memory pools"
     if facts["optimizers"]:
         yield f"optimizer {', '.join(facts['optimizers'])}"
     if facts["profiler_sinks"]:

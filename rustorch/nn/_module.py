@@ -34,7 +34,7 @@ class Parameter(Tensor):
         check_tensor("Parameter", data)
         made = add_detached(data, tensor_like(cls, data._array, data._key))
         made.requires_grad_(requires_grad)
-        made._tags = {tags} if isinstance(tags, str) else set(tags)
+        made._tags = _words(tags)
         return made
 
     def __init__(self, data: Tensor, requires_grad: bool = True, tags: Iterable[str] = ()) -> None:
@@ -55,6 +55,18 @@ class Parameter(Tensor):
         if isinstance(made, Parameter):
             made._tags = set(self.tags)
         return made
+
+
+def _words(tags: Any) -> set[str]:
+    """A parameter's tags, of which one may come by itself.
+
+    Raises:
+        OperandError: for anything but words.
+    """
+    words = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, Iterable) else [tags]
+    if not all(isinstance(word, str) for word in words):
+        raise OperandError(f"Parameter: tags are words, met {tags!r}")
+    return set(words)
 
 
 class Module:

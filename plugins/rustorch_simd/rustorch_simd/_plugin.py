@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from rustorch_core.plugin import CallPath, EnvironmentVariableError, Kernel, PluginContext, hookimpl
+from rustorch_core.plugin import CallPath, EnvironmentVariableError, HostRuntime, Kernel, PluginContext, hookimpl
 
 RUSTORCH_API = (1, 0)
 
@@ -79,3 +80,16 @@ def rustorch_kernels(ctx: PluginContext) -> list[Kernel]:
 def rustorch_call_paths(ctx: PluginContext) -> list[CallPath]:
     """The compiled form of the path that every call takes."""
     return [CallPath(load="rustorch_simd._call_path:Path")]
+
+
+@hookimpl
+def rustorch_host_runtimes(ctx: PluginContext) -> list[HostRuntime]:
+    """The threads that share large kernels, and the pool of array memory."""
+    return [HostRuntime(load=load_runtime)]
+
+
+def load_runtime() -> Any:
+    """The kernels' module, which has both."""
+    from rustorch_simd import _kernels
+
+    return _kernels

@@ -144,4 +144,7 @@ const Kernels JOIN(kernels_, TARGET) = {
 #define FIELD(name, states) .step_##name = {step_##name##_float, step_##name##_double},
     STEPS(FIELD)
 #undef FIELD
+#define FIELD(name) .measure_##name = {measure_##name##_float, measure_##name##_double},
+    MEASURES(FIELD)
+#undef FIELD
 };

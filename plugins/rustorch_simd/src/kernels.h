@@ -41,6 +41,9 @@
     STEP(rmsprop_centered, 2)                                                                                      \
     STEP(rmsprop_centered_momentum, 3)
 
+/* What measures a value and its change, before the step of that name makes it. */
+#define MEASURES(MEASURE) MEASURE(lamb)
+
 enum { MOST_INPUTS = 3, MOST_STATES = 3, MOST_NUMBERS = 12 };
 
 /* Contiguous rows in, contiguous rows out; an elementwise kernel sees one long row. The output overlaps no input. */
@@ -53,8 +56,20 @@ typedef struct {
 
 typedef void Kernel(const Work *work);
 
-/* Change a value by its gradient and its state, all contiguous and of one length; see steps.h for the numbers. */
-typedef void Step(void *value, const void *gradient, void *const *state, ptrdiff_t length, const double *numbers);
+/* What a step changes: a value by its gradient and its state, all contiguous and of one length; see steps.h for the
+ * numbers, the one at RATE of which a measured step gives its rate. A step that measures notes for each SUMMED elements
+ * the sums of the squares of value and change. */
+typedef struct {
+    void *value, *state[MOST_STATES];
+    const void *gradient;
+    ptrdiff_t length;
+    const double *numbers;
+    double *sums;
+} StepWork;
+
+enum { RATE = 11, SUMMED = 16384 };
+
+typedef void Step(const StepWork *work);
 
 typedef struct {
 #define FIELD(name) Kernel *name;
@@ -62,6 +77,9 @@ typedef struct {
 #undef FIELD
 #define FIELD(name, states) Step *step_##name[2];
     STEPS(FIELD)
+#undef FIELD
+#define FIELD(name) Step *measure_##name[2];
+    MEASURES(FIELD)
 #undef FIELD
 } Kernels;
 

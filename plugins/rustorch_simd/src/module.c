@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "memory.h"
 #include "module.h"
+#include "threads.h"
 
 const Target *chosen;
 
-/* Below this many elements, letting other threads run costs more than the kernel. */
-enum { KEEP_GIL_BELOW = 4096 };
+/* Below this many elements, letting other threads run costs more than the kernel; a thread takes at least so many, in
+ * pieces that begin at multiples of UNIT. */
+enum { KEEP_GIL_BELOW = 4096, LEAST_FOR_A_THREAD = 8192, UNIT = 64 };
 
 typedef enum { NO_ATTRIBUTE, APPROXIMATE, AXIS, EPS } Attribute;
 static const char *const attribute_names[] = {"", "approximate", "axis", "eps"};
@@ -92,29 +95,58 @@ static bool shapes_fit(const Function *function, PyObject *const *arrays)
     return true;
 }
 
-/* Run the kernel on `inputs`, contiguous, into a new array of the first one's shape. */
-static PyObject *run(Kernel *kernel, Work work, bool by_rows, PyArrayObject *const *inputs, int count)
+/* A kernel and all that it works on; threads share the rows, or the elements of the only one. */
+typedef struct {
+    Kernel *kernel;
+    Work work;
+    bool by_rows;
+    int split; /* so many inputs are as long as the output; the others are the same for all rows */
+} Job;
+
+static void run_part(const void *context, ptrdiff_t start, ptrdiff_t stop)
 {
-    PyObject *output = PyArray_SimpleNew(PyArray_NDIM(inputs[0]), PyArray_DIMS(inputs[0]), NPY_FLOAT32);
+    const Job *job = context;
+    Work part = job->work;
+    ptrdiff_t before = start;
+    if (job->by_rows) {
+        part.rows = stop - start;
+        before *= part.length;
+    } else {
+        part.length = stop - start;
+    }
+    part.output += before;
+    for (int i = 0; i < job->split; i++)
+        part.input[i] += before;
+    job->kernel(&part);
+}
+
+/* Run the kernel on `inputs`, contiguous, into a new array of the first one's shape. */
+static PyObject *run(Job *job, PyArrayObject *const *inputs, int count)
+{
+    Work *work = &job->work;
+    PyObject *output = new_array(PyArray_NDIM(inputs[0]), PyArray_DIMS(inputs[0]), NPY_FLOAT32);
     if (output == NULL)
         return NULL;
     npy_intp size = PyArray_SIZE(inputs[0]);
     if (size == 0)
         return output;
     for (int i = 0; i < count; i++)
-        work.input[i] = PyArray_DATA(inputs[i]);
-    work.output = PyArray_DATA((PyArrayObject *)output);
-    work.length = by_rows ? PyArray_DIM(inputs[0], PyArray_NDIM(inputs[0]) - 1) : size;
-    work.rows = size / work.length;
+        work->input[i] = PyArray_DATA(inputs[i]);
+    work->output = PyArray_DATA((PyArrayObject *)output);
+    work->length = job->by_rows ? PyArray_DIM(inputs[0], PyArray_NDIM(inputs[0]) - 1) : size;
+    work->rows = size / work->length;
     PyThreadState *state = size < KEEP_GIL_BELOW ? NULL : PyEval_SaveThread();
-    kernel(&work);
+    if (job->by_rows)
+        share(run_part, job, work->rows, 1, LEAST_FOR_A_THREAD / work->length + 1);
+    else
+        share(run_part, job, size, UNIT, LEAST_FOR_A_THREAD);
     if (state != NULL)
         PyEval_RestoreThread(state);
     return output;
 }
 
 /* Copies of what is strided or misaligned, new references to the rest; the result of the kernel on them. */
-static PyObject *run_on_contiguous(Kernel *kernel, Work work, bool by_rows, PyObject *const *arrays, int count)
+static PyObject *run_on_contiguous(Job *job, PyObject *const *arrays, int count)
 {
     PyArrayObject *inputs[MOST_INPUTS];
     PyObject *output = NULL;
@@ -126,7 +158,7 @@ static PyObject *run_on_contiguous(Kernel *kernel, Work work, bool by_rows, PyOb
             break;
     }
     if (ready == count)
-        output = run(kernel, work, by_rows, inputs, count);
+        output = run(job, inputs, count);
     while (ready > 0)
         Py_DECREF(inputs[--ready]);
     return output;
@@ -142,14 +174,14 @@ static PyObject *call(const Function *function, PyObject *const *arguments, Py_s
             Py_RETURN_NOTIMPLEMENTED;
     PyObject *value;
     size_t offset;
-    Work work = {0};
+    Job job = {.by_rows = function->attribute == AXIS || function->attribute == EPS,
+               .split = function->attribute == EPS ? 1 : function->arrays};
     if (!find_attribute(function, arguments + count, names, &value) ||
-        !read_attribute(function, value, PyArray_NDIM((PyArrayObject *)arguments[0]), &offset, &work.eps) ||
+        !read_attribute(function, value, PyArray_NDIM((PyArrayObject *)arguments[0]), &offset, &job.work.eps) ||
         !shapes_fit(function, arguments))
         Py_RETURN_NOTIMPLEMENTED;
-    Kernel *kernel = *(Kernel *const *)((const char *)chosen->kernels + offset);
-    bool by_rows = function->attribute == AXIS || function->attribute == EPS;
-    return run_on_contiguous(kernel, work, by_rows, arguments, function->arrays);
+    job.kernel = *(Kernel *const *)((const char *)chosen->kernels + offset);
+    return run_on_contiguous(&job, arguments, function->arrays);
 }
 
 /* name, arrays, attribute, kernel, kernel for approximate="tanh", signature, meaning */
@@ -234,17 +266,39 @@ static PyObject *python_select(PyObject *Py_UNUSED(module), PyObject *name)
 #define METHOD(name, arrays, attribute, kernel, tanh_kernel, signature, meaning)                                   \
     {#name, (PyCFunction)(void (*)(void))python_##name, METH_FASTCALL | METH_KEYWORDS,                             \
      #name signature "\n--\n\n" meaning},
+static PyObject *python_get_num_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(nothing))
+{
+    return PyLong_FromLong(get_threads());
+}
+
+static PyObject *python_set_num_threads(PyObject *Py_UNUSED(module), PyObject *count)
+{
+    long wanted = PyLong_AsLong(count);
+    if (wanted == -1 && PyErr_Occurred())
+        return NULL;
+    if (wanted < 0)
+        return PyErr_Format(PyExc_ValueError, "expected at least 0 threads, met %ld", wanted);
+    set_threads(wanted > MOST_THREADS ? MOST_THREADS : (int)wanted);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     FUNCTIONS(METHOD)
     {"targets", python_targets, METH_NOARGS, "targets()\n--\n\nThe targets that this machine can run, best first."},
     {"target", python_target, METH_NOARGS, "target()\n--\n\nThe target whose kernels are used."},
+    {"get_num_threads", python_get_num_threads, METH_NOARGS,
+     "get_num_threads()\n--\n\nHow many threads a kernel may use."},
+    {"set_num_threads", python_set_num_threads, METH_O,
+     "set_num_threads(count, /)\n--\n\nUse at most so many threads; 0 for as many as there are processors."},
     {"_select", python_select, METH_O, "_select(name, /)\n--\n\nUse the kernels of another target; for tests."},
     {NULL, NULL, 0, NULL},
 };
 
 static int execute(PyObject *module)
 {
-    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddType(module, &StepsType) < 0)
+    if (PyArray_ImportNumPyAPI() < 0 || PyModule_AddType(module, &StepsType) < 0 ||
+        PyModule_AddType(module, &MemoryPoolType) < 0 || !make_default_pool() ||
+        PyModule_AddObjectRef(module, "default_pool", default_pool) < 0)
         return -1;
     const char *forced = getenv("RUSTORCH_SIMD");
     return choose(forced != NULL && forced[0] != '\0' ? forced : NULL, PyExc_ImportError) ? 0 : -1;

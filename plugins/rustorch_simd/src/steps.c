@@ -1,7 +1,4 @@
 /* One call for the step of all parameters of an optimizer's group: `_Steps` in the kernels' module. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "slots.h"
 
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
@@ -9,20 +6,21 @@
 #define PY_ARRAY_UNIQUE_SYMBOL rustorch_simd_array_api
 #include <numpy/arrayobject.h>
 
-#include <pthread.h>
-#include <sched.h>
+#include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dispatch.h"
 #include "module.h"
+#include "threads.h"
 
 /* Below this many elements, letting other threads run costs more than the step. */
 enum { KEEP_GIL_BELOW = 16384 };
 
-/* A thread is started for this many elements and more. */
-enum { LEAST_FOR_A_THREAD = 200000, MOST_THREADS = 64 };
+/* What a thread takes at least, and what its pieces begin at multiples of. */
+enum { LEAST_FOR_A_THREAD = 16384, UNIT = 64, LEAST_FOR_A_HEAD = 4096, CACHE_LINE = 64 };
 
 typedef struct {
     PyObject_HEAD
@@ -32,6 +30,7 @@ typedef struct {
     Py_ssize_t of_array, of_grad, of_place, of_saved, of_buffer, of_saved_values;
     long long *taken; /* how many steps each parameter has taken */
     size_t step;      /* which, by its offset in Kernels */
+    size_t measure;   /* what measures value and change before it, or 0 */
 } Steps;
 
 static const struct { const char *name; size_t offset; Py_ssize_t states; } names[] = {
@@ -82,61 +81,69 @@ static bool may_be_saved(const Steps *self, PyObject *tensor)
     return false;
 }
 
-/* What one thread of a step works on. */
+/* A step, what it changes, and how many elements lie before the value's first cache line begins. */
 typedef struct {
     Step *step;
-    char *value, *state[MOST_STATES];
-    const char *gradient;
-    const double *numbers;
-    npy_intp length;
-} Part;
+    StepWork work;
+    size_t element;
+    ptrdiff_t head;
+} Job;
 
-static void *work_on(void *argument)
+static void take_between(const Job *job, ptrdiff_t start, ptrdiff_t stop)
 {
-    Part *part = argument;
-    void *state[MOST_STATES] = {part->state[0], part->state[1], part->state[2]};
-    part->step(part->value, part->gradient, state, part->length, part->numbers);
-    return NULL;
+    StepWork part = job->work;
+    size_t offset = (size_t)start * job->element;
+    part.value = (char *)part.value + offset;
+    part.gradient = (const char *)part.gradient + offset;
+    for (int k = 0; k < MOST_STATES; k++)
+        part.state[k] = part.state[k] == NULL ? NULL : (char *)part.state[k] + offset;
+    part.length = stop - start;
+    if (part.sums != NULL)
+        part.sums += start / SUMMED * 2;
+    job->step(&part);
 }
 
-/* How many threads a step may use: as many as OMP_NUM_THREADS says, else as there are processors for this process. */
-static int count_threads(void)
+/* NumPy's large arrays begin 16 bytes after a cache line, where wide registers are half as fast. */
+static void take_part(const void *context, ptrdiff_t start, ptrdiff_t stop)
 {
-    const char *wanted = getenv("OMP_NUM_THREADS");
-    long count = wanted != NULL ? strtol(wanted, NULL, 10) : 0;
-#ifdef CPU_COUNT
-    cpu_set_t own;
-    if (count <= 0 && sched_getaffinity(0, sizeof own, &own) == 0)
-        count = CPU_COUNT(&own);
-#endif
-    return count < 1 ? 1 : count > MOST_THREADS ? MOST_THREADS : (int)count;
+    const Job *job = context;
+    ptrdiff_t length = job->work.length, head = job->head;
+    ptrdiff_t first = start > 0 ? start + head : 0, last = stop + head < length && stop < length ? stop + head : length;
+    if (first == 0 && head > 0 && head < last)
+        take_between(job, 0, first = head);
+    if (first < last)
+        take_between(job, first, last);
 }
 
-/* Take the step on parts of the array at once, where it is long enough to be worth a thread's start. */
-static void take(Part whole, size_t element, bool is_divisible)
+/* Take a step whose rate depends on the length of the value and of its change: measure both, then change. */
+static bool take_measured(Job *job, Step *measure)
 {
-    Part parts[MOST_THREADS];
-    pthread_t threads[MOST_THREADS];
-    npy_intp most = is_divisible ? whole.length / LEAST_FOR_A_THREAD : 1;
-    int count = most > 1 ? count_threads() : 1, started = 0;
-    count = count > most ? (int)most : count;
-    npy_intp each = count > 1 ? (whole.length / count + 15) / 16 * 16 : whole.length;
-    for (int i = count - 1; i >= 0; i--) {
-        Part part = whole;
-        size_t start = (size_t)(i * each) * element;
-        part.length = i == count - 1 ? whole.length - i * each : each;
-        part.value += start;
-        part.gradient += start;
-        for (int k = 0; k < MOST_STATES; k++)
-            part.state[k] = whole.state[k] == NULL ? NULL : whole.state[k] + start;
-        parts[i] = part;
-        if (i == 0 || pthread_create(&threads[started], NULL, work_on, &parts[i]) != 0)
-            work_on(&parts[i]);
-        else
-            started++;
+    ptrdiff_t blocks = (job->work.length + SUMMED - 1) / SUMMED;
+    Job measured = *job;
+    double sums[2] = {0.0, 0.0}, few[16], numbers[MOST_NUMBERS];
+    double *all = blocks <= 8 ? few : malloc((size_t)blocks * 2 * sizeof *all);
+    if (all == NULL)
+        return false;
+    measured.work.sums = all;
+    measured.step = measure;
+    measured.head = 0;
+    share(take_part, &measured, job->work.length, SUMMED, LEAST_FOR_A_THREAD);
+    for (ptrdiff_t i = 0; i < blocks; i++) {
+        sums[0] += all[2 * i];
+        sums[1] += all[2 * i + 1];
     }
-    while (started > 0)
-        pthread_join(threads[--started], NULL);
+    if (all != few)
+        free(all);
+    memcpy(numbers, job->work.numbers, sizeof numbers);
+    numbers[RATE] *= sums[0] == 0.0 || sums[1] == 0.0 ? 1.0 : sqrt(sums[0]) / sqrt(sums[1]);
+    job->work.numbers = numbers;
+    share(take_part, job, job->work.length, UNIT, LEAST_FOR_A_THREAD);
+    return true;
+}
+
+static Step *step_at(size_t offset, PyArrayObject *value)
+{
+    return ((Step *const *)((const char *)chosen->kernels + offset))[PyArray_TYPE(value) == NPY_DOUBLE];
 }
 
 /* Change one parameter: 1 when done, 0 when it is left to others, -1 with an error set. */
@@ -153,35 +160,41 @@ static int change(const Steps *self, Py_ssize_t i, PyObject *gradient, const dou
     if (value == NULL || slope == NULL || !PyArray_SAMESHAPE(value, slope) || PyArray_TYPE(value) != PyArray_TYPE(slope))
         return 0;
     PyArrayObject *held[MOST_STATES + 1] = {value};
-    Part whole = {.value = PyArray_DATA(value), .numbers = numbers};
-    npy_intp length = PyArray_SIZE(value);
+    Job job = {.work = {.value = PyArray_DATA(value), .numbers = numbers}, .element = (size_t)PyArray_ITEMSIZE(value)};
+    npy_intp length = job.work.length = PyArray_SIZE(value);
+    if (length >= LEAST_FOR_A_HEAD)
+        job.head = (ptrdiff_t)(-(uintptr_t)job.work.value % CACHE_LINE / job.element);
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(parts); k++) {
         PyArrayObject *part = array_of(self, PyTuple_GET_ITEM(parts, k), true);
         if (part == NULL || PyArray_TYPE(part) != PyArray_TYPE(value) || PyArray_SIZE(part) != length)
             return 0;
-        whole.state[k] = PyArray_DATA(part);
+        job.work.state[k] = PyArray_DATA(part);
         held[k + 1] = part;
     }
     PyArrayObject *contiguous = (PyArrayObject *)PyArray_GETCONTIGUOUS(slope);
     if (contiguous == NULL)
         return -1;
-    Step *const *pair = (Step *const *)((const char *)chosen->kernels + self->step);
-    whole.step = pair[PyArray_TYPE(value) == NPY_DOUBLE];
-    whole.gradient = PyArray_DATA(contiguous);
-    whole.length = length;
-    if (length < KEEP_GIL_BELOW) {
-        work_on(&whole);
-    } else {
+    job.work.gradient = PyArray_DATA(contiguous);
+    job.step = step_at(self->step, value);
+    Step *measure = self->measure > 0 ? step_at(self->measure, value) : NULL;
+    PyThreadState *others = NULL;
+    if (length >= KEEP_GIL_BELOW) {
         for (int k = 0; k <= MOST_STATES; k++)
             Py_XINCREF(held[k]);
-        Py_BEGIN_ALLOW_THREADS
-        take(whole, (size_t)PyArray_ITEMSIZE(value), self->step != offsetof(Kernels, step_lamb));
-        Py_END_ALLOW_THREADS
+        others = PyEval_SaveThread();
+    }
+    bool is_done = measure == NULL || take_measured(&job, measure);
+    if (measure == NULL)
+        share(take_part, &job, length, UNIT, LEAST_FOR_A_THREAD);
+    if (others != NULL) {
+        PyEval_RestoreThread(others);
         for (int k = 0; k <= MOST_STATES; k++)
             Py_XDECREF(held[k]);
     }
     Py_DECREF(contiguous);
-    return 1;
+    if (!is_done)
+        PyErr_NoMemory();
+    return is_done ? 1 : -1;
 }
 
 static PyObject *run(PyObject *object, PyObject *args)
@@ -260,6 +273,9 @@ static bool read_arguments(Steps *self, const char *name, PyObject *counts)
             self->step = names[i].offset;
             expected = names[i].states;
         }
+#define FIND(measured) self->measure = strcmp(name, #measured) == 0 ? offsetof(Kernels, measure_##measured) : self->measure;
+    MEASURES(FIND)
+#undef FIND
     if (expected < 0) {
         PyErr_Format(PyExc_ValueError, "there is no step %s", name);
         return false;

@@ -2,19 +2,21 @@
  *
  * What depends on options and step alone comes as numbers: `decay`, times the value, is added to the gradient, which is
  * multiplied by `sign` before; the value is multiplied by `shrink`; the others are k0, k1... in the order of each rule. */
-#define STEP_NAME_NOW(name, type) step_##name##_##type
-#define STEP_NAME_OF(name, type) STEP_NAME_NOW(name, type)
-#define STEP_NAME(name) STEP_NAME_OF(name, REAL)
+#define NAME_NOW(name, type) name##_##type
+#define NAME_OF(name, type) NAME_NOW(name, type)
+#define STEP_NAME(name) NAME_OF(step_##name, REAL)
 #define ROOT(x) ((REAL)(sizeof(REAL) == sizeof(float) ? sqrtf((float)(x)) : sqrt((double)(x))))
 #define SIZE(x) ((REAL)(sizeof(REAL) == sizeof(float) ? fabsf((float)(x)) : fabs((double)(x))))
 #define LARGER(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
 
 #define STEP(name, ...)                                                                                            \
-    static void STEP_NAME(name)(void *value, const void *gradient, void *const *state, ptrdiff_t length,           \
-                                const double *numbers)                                                             \
+    static void STEP_NAME(name)(const StepWork *work)                                                              \
     {                                                                                                              \
-        REAL *x = value, *s0 = state[0], *s1 = state[1], *s2 = state[2];                                           \
-        const REAL *slope = gradient;                                                                              \
+        REAL *restrict x = work->value, *restrict s0 = work->state[0], *restrict s1 = work->state[1],              \
+                       *restrict s2 = work->state[2];                                                              \
+        const REAL *restrict slope = work->gradient;                                                               \
+        const double *numbers = work->numbers;                                                                     \
+        const ptrdiff_t length = work->length;                                                                     \
         const REAL decay = (REAL)numbers[0], sign = (REAL)numbers[1], shrink = (REAL)numbers[2];                   \
         const REAL k0 = (REAL)numbers[3], k1 = (REAL)numbers[4], k2 = (REAL)numbers[5], k3 = (REAL)numbers[6],     \
                    k4 = (REAL)numbers[7], k5 = (REAL)numbers[8], k6 = (REAL)numbers[9], k7 = (REAL)numbers[10];    \
@@ -54,34 +56,40 @@ STEP(rmsprop_momentum, SIZED s1[i] = k4 * s1[i] + g / (ROOT(s0[i]) + k3); p -= k
 STEP(rmsprop_centered, SIZED CENTRED(s1[i]) p -= k2 * g / (ROOT(size) + k3);)
 STEP(rmsprop_centered_momentum, SIZED CENTRED(s1[i]) s2[i] = k4 * s2[i] + g / (ROOT(size) + k3); p -= k2 * s2[i];)
 
-/* The length of the change depends on all of it, so it is computed twice: to be measured, and to be made. */
-static void STEP_NAME(lamb)(void *value, const void *gradient, void *const *state, ptrdiff_t length, const double *numbers)
+/* How far LAMB goes depends on the length of its whole change, so that this is computed twice. */
+#define LAMB_CHANGE(x, m, v) (k4 * (m) / (ROOT(v) * k6 + k7) + k5 * (x))
+STEP(lamb, p -= (REAL)numbers[RATE] * LAMB_CHANGE(p, s0[i], s1[i]);)
+
+static void NAME_OF(measure_lamb, REAL)(const StepWork *work)
 {
-    REAL *x = value, *m = state[0], *v = state[1];
-    const REAL *slope = gradient;
+    REAL *x = work->value, *m = work->state[0], *v = work->state[1];
+    const REAL *slope = work->gradient;
+    const double *numbers = work->numbers;
+    double *sums = work->sums;
     const REAL sign = (REAL)numbers[1], k0 = (REAL)numbers[3], k1 = (REAL)numbers[4], k2 = (REAL)numbers[5],
                k3 = (REAL)numbers[6], k4 = (REAL)numbers[7], k5 = (REAL)numbers[8], k6 = (REAL)numbers[9],
                k7 = (REAL)numbers[10];
-    double size = 0.0, changed = 0.0;
-    for (ptrdiff_t start = 0; start < length; start += 1024) {
-        ptrdiff_t stop = length - start < 1024 ? length : start + 1024;
-        REAL sizes = 0, changes = 0;
-        _Pragma("omp simd reduction(+ : sizes, changes)") for (ptrdiff_t i = start; i < stop; i++)
-        {
-            REAL p = x[i], g = sign * slope[i];
-            m[i] = k0 * m[i] + k1 * g;
-            v[i] = k2 * v[i] + k3 * g * g;
-            REAL change = k4 * m[i] / (ROOT(v[i]) * k6 + k7) + k5 * p;
-            sizes += p * p;
-            changes += change * change;
+    for (ptrdiff_t first = 0; first < work->length; first += SUMMED, sums += 2) {
+        ptrdiff_t end = work->length - first < SUMMED ? work->length : first + SUMMED;
+        sums[0] = sums[1] = 0.0;
+        for (ptrdiff_t start = first; start < end; start += 1024) {
+            ptrdiff_t stop = end - start < 1024 ? end : start + 1024;
+            REAL sizes = 0, changes = 0;
+            _Pragma("omp simd reduction(+ : sizes, changes)") for (ptrdiff_t i = start; i < stop; i++)
+            {
+                REAL g = sign * slope[i];
+                m[i] = k0 * m[i] + k1 * g;
+                v[i] = k2 * v[i] + k3 * g * g;
+                REAL change = LAMB_CHANGE(x[i], m[i], v[i]);
+                sizes += x[i] * x[i];
+                changes += change * change;
+            }
+            sums[0] += (double)sizes;
+            sums[1] += (double)changes;
         }
-        size += (double)sizes;
-        changed += (double)changes;
     }
-    const REAL rate = (REAL)(numbers[11] * (size == 0.0 || changed == 0.0 ? 1.0 : sqrt(size) / sqrt(changed)));
-    FOR_EACH(i, length)
-        x[i] -= rate * (k4 * m[i] / (ROOT(v[i]) * k6 + k7) + k5 * x[i]);
 }
+#undef LAMB_CHANGE
 
 #undef BOUNDED
 #undef CENTRED
@@ -93,5 +101,5 @@ static void STEP_NAME(lamb)(void *value, const void *gradient, void *const *stat
 #undef SQUARE
 #undef STEP
 #undef STEP_NAME
-#undef STEP_NAME_NOW
-#undef STEP_NAME_OF
+#undef NAME_NOW
+#undef NAME_OF
