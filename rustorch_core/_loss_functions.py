@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rustorch_core._arguments import integer, number, one_of
-from rustorch_core._axes import broadcast_shapes
+from rustorch_core._axes import is_stretched_to
 from rustorch_core._creation_functions import arange, ones_like
 from rustorch_core._data_types import CATEGORIES
 from rustorch_core._define import Prepared, cast, op, public_names
@@ -300,7 +300,7 @@ def binary_cross_entropy_with_logits(
     for argument, part in (("weight", weight), ("pos_weight", pos_weight)):
         if part is not None:
             check_tensor(name, part)
-            if broadcast_shapes(part.shape, logits.shape) != logits.shape:
+            if not is_stretched_to(part.shape, logits.shape):
                 raise ShapeError(f"{name}: {argument} of shape {part.shape} does not fit the shape {logits.shape}")
     losses = softplus(logits) - logits * target
     if pos_weight is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rustorch_core._arguments import flag, integer, number
-from rustorch_core._axes import broadcast_shapes
+from rustorch_core._autograd import no_grad
+from rustorch_core._axes import broadcast_shapes, is_stretched_to
 from rustorch_core._creation_functions import full, ones, tril
 from rustorch_core._custom_gradient import custom_gradient
 from rustorch_core._data_types import CATEGORIES, bool_
@@ -164,7 +165,8 @@ def _attention_without_weights(
         found = _attention_gradient(g, query, key, value, mask, is_causal=is_causal, scale=scale)
         return *found, None, None, None
 
-    return _attention(query, key, value, mask, is_causal=is_causal, scale=scale), pull_back
+    with no_grad():
+        return _attention(query, key, value, mask, is_causal=is_causal, scale=scale), pull_back
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool, scale: float) -> Tensor:
@@ -229,11 +231,7 @@ def _added(name: str, mask: Tensor, query: Tensor, scores: tuple[int, ...]) -> T
     check_tensor(name, mask)
     if mask.dtype != bool_ and mask.dtype not in CATEGORIES["real floating-point"]:
         raise DTypeError(f"{name}: a mask is boolean or of a real floating-point dtype, met {mask.dtype}")
-    try:
-        fits = broadcast_shapes(mask.shape, scores) == scores
-    except ShapeError:
-        fits = False
-    if not fits:
+    if not is_stretched_to(mask.shape, scores):
         raise ShapeError(f"{name}: a mask of shape {mask.shape} does not fit scores of shape {scores}")
     if mask.dtype != bool_:
         return cast(mask, query.dtype)

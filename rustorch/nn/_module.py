@@ -166,7 +166,8 @@ class Module:
             raise ArgumentError(f"{function}: expected a name without dots, met {name!r}")
         if value is not None and not isinstance(value, kind):
             raise OperandError(f"{function}: {name} is a {kind.__name__} or None, met {type(value).__name__}")
-        if hasattr(self, name) and not isinstance(vars(self).get(name), kind | None):
+        known = vars(self).get(name) if name in vars(self) else getattr(type(self), name, None)
+        if known is not None and (not isinstance(known, kind) or (kind is Tensor and isinstance(known, Parameter))):
             raise ArgumentError(
                 f"{function}: {type(self).__name__} has another attribute {name!r}; choose another name"
             )
@@ -290,7 +291,7 @@ def _parameters_of(module: Module) -> Iterator[tuple[str, Parameter]]:
 
 def _buffers_of(module: Module) -> Iterator[tuple[str, Tensor]]:
     names = vars(module).get("_persistence", {})
-    return ((name, value) for name in names if (value := getattr(module, name, None)) is not None)
+    return ((name, value) for name in names if type(value := getattr(module, name, None)) is Tensor)
 
 
 def _state_of(module: Module) -> Iterator[tuple[str, Tensor]]:
