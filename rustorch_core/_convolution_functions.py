@@ -69,7 +69,9 @@ def _convolution(
     lengths = window_counts(x.shape[2:], kernel, stride, padding, dilation)
     columns = _columns(x, kernel, lengths, stride, padding, dilation, groups)
     product = reshape(matmul(_as_matrices(weight, groups), columns), (batch, weight.shape[0], *lengths))
-    return product if bias is None else product + reshape(bias, (-1, *[1] * len(kernel)))
+    if bias is not None:
+        product += reshape(bias, (-1, *[1] * len(kernel)))
+    return product
 
 
 @composition(
