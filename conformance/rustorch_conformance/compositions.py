@@ -380,13 +380,13 @@ WITHOUT_GRADIENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("allclose", "array_equal", "broadcast_shapes", "can_cast", "default_device", "device", "devices", "finfo",
-         "iinfo", "iscomplex", "isclose", "isdtype", "isin", "isreal", "result_type"), _ANSWERS
+         "get_num_threads", "iinfo", "iscomplex", "isclose", "isdtype", "isin", "isreal", "result_type"), _ANSWERS
     ),
     **dict.fromkeys(("argwhere", "flatnonzero", "nanargmax", "nanargmin"), _FINDS),
     **dict.fromkeys(("linalg.matrix_rank", "unique_counts", "unique_inverse", "unique_values"), _COUNTS),
     **dict.fromkeys(
         ("checkpoint", "custom_gradient", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad",
-         "printoptions", "set_default_device", "set_default_dtype", "set_printoptions", "stop_gradient",
-         "value_and_grad", "vjp"), _TRANSFORMS
+         "printoptions", "set_default_device", "set_default_dtype", "set_num_threads", "set_printoptions",
+         "stop_gradient", "value_and_grad", "vjp"), _TRANSFORMS
     ),
 }  # fmt: skip
