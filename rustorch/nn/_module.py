@@ -63,7 +63,10 @@ def _words(tags: Any) -> set[str]:
     Raises:
         OperandError: for anything but words.
     """
-    words = [tags] if isinstance(tags, str) else list(tags) if isinstance(tags, Iterable) else [tags]
+    try:
+        words = [tags] if isinstance(tags, str) else list(tags)
+    except TypeError:
+        words = [tags]
     if not all(isinstance(word, str) for word in words):
         raise OperandError(f"Parameter: tags are words, met {tags!r}")
     return set(words)
