@@ -244,7 +244,8 @@ def huber_loss(x: Tensor, target: Tensor, /, *, reduction: str = "mean", delta: 
         ArgumentError: for a `delta` of 0 or less.
     """
     _pair("huber_loss", x, target)
-    if not number("huber_loss", "delta", delta) > 0:
+    delta = float(number("huber_loss", "delta", delta))
+    if not delta > 0:
         raise ArgumentError(f"huber_loss: delta is above 0, met {delta}")
     return _reduced("huber_loss", _huber(x - target, delta), reduction)
 
@@ -263,7 +264,8 @@ def smooth_l1_loss(x: Tensor, target: Tensor, /, *, reduction: str = "mean", bet
         ArgumentError: for a `beta` below 0.
     """
     _pair("smooth_l1_loss", x, target)
-    if not number("smooth_l1_loss", "beta", beta) >= 0:
+    beta = float(number("smooth_l1_loss", "beta", beta))
+    if not beta >= 0:
         raise ArgumentError(f"smooth_l1_loss: beta is at least 0, met {beta}")
     losses = _huber(x - target, beta) / beta if beta else abs(x - target)
     return _reduced("smooth_l1_loss", losses, reduction)

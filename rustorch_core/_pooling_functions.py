@@ -11,12 +11,12 @@ from typing import Any
 import numpy
 
 from rustorch_core._arguments import flag, integer
-from rustorch_core._creation_functions import asarray, zeros, zeros_like
+from rustorch_core._creation_functions import arange, asarray, zeros, zeros_like
 from rustorch_core._data_types import bool_
-from rustorch_core._define import composition, public_names
+from rustorch_core._define import cast, composition, public_names
 from rustorch_core._elementwise_functions import add, logical_and, logical_not, logical_or, maximum, where
 from rustorch_core._linear_algebra_functions import _times_transposed, matmul
-from rustorch_core._manipulation_functions import squeeze
+from rustorch_core._manipulation_functions import expand_dims, squeeze
 from rustorch_core._tensor import Tensor
 from rustorch_core._windows import (
     Borders,
@@ -384,11 +384,10 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None]) -> T
 def _means(x: Tensor, axis: int, count: int) -> Tensor:
     """The matrix that takes the means of an axis in so many windows."""
     length = x.shape[axis]
-    means = numpy.zeros((count, length), x.dtype)
-    for window in range(count):
-        first, last = window * length // count, -(-(window + 1) * length // count)
-        means[window, first:last] = 1 / (last - first)
-    return asarray(means, device=x.device)
+    windows, places = expand_dims(arange(count, device=x.device), axis=1), arange(length, device=x.device)
+    first, last = windows * length // count, ((windows + 1) * length + count - 1) // count
+    is_inside = logical_and(first <= places, places < last)
+    return where(is_inside, 1 / cast(last - first, x.dtype), 0)
 
 
 __all__ = public_names(vars())

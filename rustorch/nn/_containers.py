@@ -25,9 +25,11 @@ class _Row(Module):
 
     def extend(self, values: Iterable[Any]) -> Any:
         """Put others at the end; returns the module itself."""
-        if not isinstance(values, Iterable):
-            raise OperandError(f"{type(self).__name__}: expected several of them, met {type(values).__name__}")
-        for value in values:
+        try:
+            given = list(values)
+        except TypeError:
+            raise OperandError(f"{type(self).__name__}: expected several of them, met {values!r}") from None
+        for value in given:
             self.append(value)
         return self
 
