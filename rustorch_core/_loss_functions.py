@@ -14,7 +14,7 @@ from rustorch_core._elementwise_functions import abs, clip, equal, exp, log, squ
 from rustorch_core._indexing_functions import take, take_along_axis
 from rustorch_core._manipulation_functions import expand_dims, moveaxis, reshape, squeeze
 from rustorch_core._neural_functions import _as_rows, log_softmax, softmax, softplus
-from rustorch_core._statistical_functions import any, max, mean, min, sum
+from rustorch_core._statistical_functions import max, mean, min, sum
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
 
@@ -156,6 +156,11 @@ def _check_class_weight(name: str, logits: Tensor, weight: Tensor | None) -> Non
         raise ShapeError(f"{name}: weight has shape {weight.shape}, expected {(classes,)}, one number for each class")
 
 
+def _ends(classes: Tensor) -> tuple[int, int]:
+    """The lowest and the highest class; 0 where there is none."""
+    return (int(min(classes)), int(max(classes))) if classes.size else (0, 0)
+
+
 def _of_classes(
     name: str,
     losses_of: Callable[[Tensor, Tensor], Tensor],
@@ -176,13 +181,14 @@ def _of_classes(
         )
     rows = _as_rows(moveaxis(scores, axis, -1)) if scores.ndim > 1 else reshape(scores, (1, classes))
     flat = reshape(target, (rows.shape[0],))
-    is_ignored = equal(flat, integer(name, "ignore_index", ignore_index))
-    leaves_out = bool(any(is_ignored))
-    if leaves_out:
+    is_ignored, (lowest, highest) = None, _ends(flat)
+    if lowest <= integer(name, "ignore_index", ignore_index) <= highest:
+        is_ignored = equal(flat, ignore_index)
         flat = where(is_ignored, 0, flat)
-    if flat.size and (int(min(flat)) < 0 or int(max(flat)) >= classes):
+        lowest, highest = _ends(flat)
+    if flat.size and not 0 <= lowest <= highest < classes:
         raise IndexingError(
-            f"{name}: classes run from {int(min(flat))} to {int(max(flat))}, "
+            f"{name}: classes run from {lowest} to {highest}, "
             f"but the tensor of shape {scores.shape} has {classes} classes, from 0"
         )
     losses = losses_of(rows, flat)
@@ -191,7 +197,7 @@ def _of_classes(
     if smoothing:
         evenly = log_softmax(rows) if weight is None else log_softmax(rows) * weight
         losses = (1 - smoothing) * losses - smoothing * mean(evenly, axis=1)
-    if leaves_out:
+    if is_ignored is not None:
         losses = where(is_ignored, 0, losses)
         shares = where(is_ignored, 0, ones_like(losses) if shares is None else shares)
     if reduction == "mean" and shares is not None:

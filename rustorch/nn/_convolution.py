@@ -21,24 +21,7 @@ _PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"
 
 
 class _Convolution(Module):
-    """What the convolutions of one, two and three axes have in common.
-
-    Arguments:
-        in_channels: channels of the input.
-        out_channels: channels of the output, one for each kernel.
-        kernel_size: lengths of a kernel, one integer or one for each axis.
-        stride: the step of the kernels, likewise.
-        padding: what is added on both sides of each axis, likewise; or "valid" or "same".
-        dilation: the step between a kernel's places, likewise.
-        groups: into how many groups the channels fall that have nothing to do with each other.
-        bias: whether to add a bias.
-        padding_mode: "zeros", "reflect", "replicate" or "circular".
-        generator: where the initial values come from; by default the one that `rustorch.random.seed` sets.
-        device: by default the default device.
-        dtype: by default the default floating-point dtype.
-
-    Source: initial values uniform within 1 / sqrt(in_channels / groups * elements of a kernel), as PyTorch's.
-    """
+    """What the convolutions of one, two and three axes have in common."""
 
     _axes: ClassVar[int]
     _function: ClassVar[Callable[..., Tensor]]
@@ -111,10 +94,24 @@ class Conv1d(_Convolution):
 
 
 class Conv2d(_Convolution):
-    __doc__ = (_Convolution.__doc__ or "").replace(
-        "What the convolutions of one, two and three axes have in common.",
-        "Correlate images, (N, C, H, W), with kernels and add a bias (PyTorch: nn.Conv2d).",
-    )
+    """Correlate images, (N, C, H, W), with kernels and add a bias (PyTorch: nn.Conv2d).
+
+    Arguments:
+        in_channels: channels of the input.
+        out_channels: channels of the output, one for each kernel.
+        kernel_size: lengths of a kernel, one integer or one for each axis.
+        stride: the step of the kernels, likewise.
+        padding: what is added on both sides of each axis, likewise; or "valid" or "same".
+        dilation: the step between a kernel's places, likewise.
+        groups: into how many groups the channels fall that have nothing to do with each other.
+        bias: whether to add a bias.
+        padding_mode: "zeros", "reflect", "replicate" or "circular".
+        generator: where the initial values come from; by default the one that `rustorch.random.seed` sets.
+        device: by default the default device.
+        dtype: by default the default floating-point dtype.
+
+    Source: initial values uniform within 1 / sqrt(in_channels / groups * elements of a kernel), as PyTorch's.
+    """
 
     _axes, _function = 2, functional.conv2d
 
@@ -125,10 +122,10 @@ class Conv3d(_Convolution):
     _axes, _function = 3, functional.conv3d
 
 
-class MaxPool1d(Module):
-    """The largest element of each window of signals; arguments as for `functional.max_pool1d`."""
+class _MaxPool(Module):
+    """What the largest elements of windows along one and two axes have in common."""
 
-    _function: ClassVar[Callable[..., Tensor]] = functional.max_pool1d
+    _function: ClassVar[Callable[..., Tensor]]
 
     def __init__(
         self,
@@ -150,7 +147,13 @@ class MaxPool1d(Module):
         return ", ".join(f"{name}={value}" for name, value in vars(self).items() if name != "training")
 
 
-class MaxPool2d(MaxPool1d):
+class MaxPool1d(_MaxPool):
+    """The largest element of each window of signals; arguments as for `functional.max_pool1d`."""
+
+    _function = functional.max_pool1d
+
+
+class MaxPool2d(_MaxPool):
     """The largest element of each window of images; arguments as for `functional.max_pool2d`."""
 
     _function = functional.max_pool2d

@@ -132,17 +132,7 @@ class GroupNorm(Module):
 
 
 class _BatchNorm(Module):
-    """What the batch normalisations of signals, images and volumes have in common.
-
-    Arguments:
-        num_features: how many channels there are.
-        eps: added to the variance.
-        momentum: the part of the new running values that comes from the batch; None for the mean of all batches.
-        affine: whether to scale and shift.
-        track_running_stats: whether to keep running values, which stand for the batch's own in evaluation.
-        device: by default the default device.
-        dtype: by default the default floating-point dtype.
-    """
+    """What the batch normalisations of signals, images and volumes have in common."""
 
     role = "norm"
     _ndims: ClassVar[tuple[int, ...]]
@@ -194,10 +184,17 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    __doc__ = (_BatchNorm.__doc__ or "").replace(
-        "What the batch normalisations of signals, images and volumes have in common.",
-        "Normalise each channel over a batch of images, then scale and shift (PyTorch: nn.BatchNorm2d).",
-    )
+    """Normalise each channel over a batch of images, then scale and shift (PyTorch: nn.BatchNorm2d).
+
+    Arguments:
+        num_features: how many channels there are.
+        eps: added to the variance.
+        momentum: the part of the new running values that comes from the batch; None for the mean of all batches.
+        affine: whether to scale and shift.
+        track_running_stats: whether to keep running values, which stand for the batch's own in evaluation.
+        device: by default the default device.
+        dtype: by default the default floating-point dtype.
+    """
 
     _ndims = (4,)
 
