@@ -179,8 +179,10 @@ def _of_classes(
         raise ShapeError(
             f"{name}: classes of shape {target.shape} do not fit a tensor of shape {scores.shape}; expected {expected}"
         )
-    rows = _as_rows(moveaxis(scores, axis, -1)) if scores.ndim > 1 else reshape(scores, (1, classes))
-    flat = reshape(target, (rows.shape[0],))
+    rows, flat = scores, target
+    if scores.ndim != 2:
+        rows = _as_rows(moveaxis(scores, axis, -1)) if scores.ndim > 1 else reshape(scores, (1, classes))
+        flat = reshape(target, (rows.shape[0],))
     is_ignored, (lowest, highest) = None, _ends(flat)
     if lowest <= integer(name, "ignore_index", ignore_index) <= highest:
         is_ignored = equal(flat, ignore_index)
@@ -202,7 +204,7 @@ def _of_classes(
         shares = where(is_ignored, 0, ones_like(losses) if shares is None else shares)
     if reduction == "mean" and shares is not None:
         return sum(losses) / sum(shares)
-    return _reduced(name, reshape(losses, target.shape), reduction)
+    return _reduced(name, losses if target.ndim == 1 else reshape(losses, target.shape), reduction)
 
 
 # Losses of two tensors of one shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from rustorch_core._arguments import flag, integer, number
@@ -9,7 +10,7 @@ from rustorch_core._autograd import no_grad
 from rustorch_core._axes import broadcast_shapes, is_stretched_to
 from rustorch_core._creation_functions import full, ones, tril
 from rustorch_core._custom_gradient import custom_gradient
-from rustorch_core._data_types import CATEGORIES, bool_
+from rustorch_core._data_types import CATEGORIES, bool_, promote_types
 from rustorch_core._define import Prepared, cast, composition, op
 from rustorch_core._dispatch import check_tensor
 from rustorch_core._elementwise_functions import equal, where
@@ -171,7 +172,8 @@ def _attention_without_weights(
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, is_causal: bool, scale: float) -> Tensor:
     """Attention of what `read_attention` has checked."""
-    if mask is not None and mask.requires_grad:
+    has_gradient = query.requires_grad or key.requires_grad or value.requires_grad
+    if not has_gradient or (mask is not None and mask.requires_grad):
         return _attention(query, key, value, mask, is_causal=is_causal, scale=scale)
     return _attention_without_weights(query, key, value, mask, is_causal, scale)  # type: ignore[no-any-return]
 
@@ -193,30 +195,37 @@ def read_attention(
         DTypeError: for a mask that is neither boolean nor real.
         ArgumentError: for a mask beside `is_causal`.
     """
-    for each in (query, key, value):
-        check_tensor(name, each)
+    query, key, value = tensors = _of_one_dtype(name, query, key, value)
+    for each in tensors:
         if each.ndim < 2:
             raise ShapeError(f"{name}: expected tensors of shape (..., length, width), met one of {each.shape}")
-    same_device(name, query, key, value)
     if flag(name, "enable_gqa", enable_gqa):
         key, value = _repeated(name, key, query), _repeated(name, value, query)
     met = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         raise ShapeError(f"{name}: {met}; query and key need one width, the last axis, key and value one length")
-    try:
-        batch = broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
-    except ShapeError:
-        raise ShapeError(f"{name}: {met}; the axes before the last two do not broadcast") from None
-    query, key, value = (
-        each if each.shape[:-2] == batch else broadcast_to(each, (*batch, *each.shape[-2:]))
-        for each in (query, key, value)
-    )
+    batch = query.shape[:-2]
+    if not batch == key.shape[:-2] == value.shape[:-2]:
+        try:
+            batch = broadcast_shapes(batch, key.shape[:-2], value.shape[:-2])
+        except ShapeError:
+            raise ShapeError(f"{name}: {met}; the axes before the last two do not broadcast") from None
+        query, key, value = (broadcast_to(each, (*batch, *each.shape[-2:])) for each in (query, key, value))
     if flag(name, "is_causal", is_causal) and mask is not None:
         raise ArgumentError(f"{name}: pass attn_mask or is_causal=True, not both; a mask can hide what comes later too")
     if mask is not None:
         mask = _added(name, mask, query, (*batch, query.shape[-2], key.shape[-2]))
-    factor = query.shape[-1] ** -0.5 if scale is None else number(name, "scale", scale)
+    factor = (query.shape[-1] or 1) ** -0.5 if scale is None else number(name, "scale", scale)
     return query, key, value, mask, bool(is_causal), factor
+
+
+def _of_one_dtype(name: str, *tensors: Tensor) -> list[Tensor]:
+    """Tensors of one device in the dtype that they promote to."""
+    for each in tensors:
+        check_tensor(name, each)
+    same_device(name, *tensors)
+    dtype = functools.reduce(promote_types, [each.dtype for each in tensors])
+    return [cast(each, dtype) for each in tensors]
 
 
 def _repeated(name: str, x: Tensor, query: Tensor) -> Tensor:

@@ -260,6 +260,25 @@ def test_attention_keeps_no_weights() -> None:
     assert x.grad.shape == x.shape
 
 
+@pytest.mark.needs("float64")
+@pytest.mark.parametrize("dropped", [0.0, 0.5])
+def test_attention_of_two_dtypes(dropped: float) -> None:
+    q, k = rt.ones((2, 3)).requires_grad_(), rt.ones((4, 3), dtype="float64")
+    y = F.scaled_dot_product_attention(q, k, k, dropout_p=dropped)
+    assert y.dtype == rt.float64
+    y.sum().backward()
+    assert q.grad.dtype == rt.float32
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (0, 2, 3)])
+def test_attention_of_nothing(shape) -> None:  # type: ignore[no-untyped-def]
+    x = rt.ones(shape).requires_grad_()
+    y = F.scaled_dot_product_attention(x, x, x)
+    assert y.shape == shape
+    y.sum().backward()
+    assert x.grad.shape == shape
+
+
 def test_a_mask_may_have_a_gradient() -> None:
     q, bias = rt.ones((3, 2)), rt.zeros((3, 3)).requires_grad_()
     v = rt.asarray([[1.0], [2.0], [4.0]])
