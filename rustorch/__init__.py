@@ -37,6 +37,7 @@ from rustorch_core._axes import broadcast_shapes
 from rustorch_core._calculus_functions import *
 from rustorch_core._checkpoint import checkpoint
 from rustorch_core._comparison_functions import *
+from rustorch_core._convolution_functions import *
 from rustorch_core._constants import e, inf, nan, newaxis, pi
 from rustorch_core._creation_functions import *
 from rustorch_core._custom_gradient import custom_gradient
@@ -48,13 +49,17 @@ from rustorch_core._elementwise_functions import *
 from rustorch_core._host import get_num_threads, set_num_threads
 from rustorch_core._indexing_functions import *
 from rustorch_core._linear_algebra_functions import *
+from rustorch_core._loss_functions import *
 from rustorch_core._manipulation_functions import *
 from rustorch_core._nan_functions import *
 from rustorch_core._neural_functions import *
+from rustorch_core._normalisation_functions import *
+from rustorch_core._pooling_functions import *
 from rustorch_core._printing import printoptions, set_printoptions
 from rustorch_core._product_functions import *
 from rustorch_core._sample_functions import *
 from rustorch_core._searching_functions import *
+from rustorch_core._sequence_functions import *
 from rustorch_core._statistical_functions import *
 from rustorch_core._tensor import Tensor
 from rustorch_core._transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp

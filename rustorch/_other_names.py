@@ -51,6 +51,8 @@ _OTHER_NAMES = {
     "moveaxis": "movedim rollaxis",
     "multiply": "mul",
     "negative": "neg",
+    "nn.functional.dropout": "dropout",
+    "nn.functional.scaled_dot_product_attention": "scaled_dot_product_attention",
     "not_equal": "ne",
     "permute_dims": "permute",
     "pow": "power",

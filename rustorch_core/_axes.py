@@ -92,3 +92,9 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
                 )
             result[axis] = lengths[axis] if result[axis] == 1 else result[axis]
     return tuple(result)
+
+
+def is_stretched_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether what has a shape broadcasts to another."""
+    extra = len(target) - len(shape)
+    return extra >= 0 and all(each in (1, wanted) for each, wanted in zip(shape, target[extra:], strict=True))

@@ -7,35 +7,33 @@ serve that as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy
 
 from rustorch_core._arguments import number, one_of
-from rustorch_core._axes import as_shape, one_axis
-from rustorch_core._creation_functions import ones, zeros
-from rustorch_core._data_types import CATEGORIES
-from rustorch_core._define import composition, public_names, unary
-from rustorch_core._dispatch import check_tensor
+from rustorch_core._axes import one_axis
+from rustorch_core._define import Prepared, composition, op, public_names, unary
 from rustorch_core._elementwise_functions import (
     abs,
     clip,
     copysign,
     exp,
+    expm1,
     log,
     log1p,
+    logical_and,
     maximum,
-    sqrt,
+    minimum,
     square,
     tanh,
     where,
 )
-from rustorch_core._indexing_functions import take_along_axis
 from rustorch_core._linear_algebra_functions import _times_transposed, _transposed_times, matmul
-from rustorch_core._manipulation_functions import expand_dims, reshape, squeeze
-from rustorch_core._statistical_functions import max, mean, min, sum
+from rustorch_core._manipulation_functions import reshape
+from rustorch_core._statistical_functions import max, sum
 from rustorch_core._tensor import Tensor
-from rustorch_core.errors import ArgumentError, DTypeError, IndexingError, ShapeError
+from rustorch_core.errors import ShapeError
 
 # erf(x) / x on [0, 1] as a polynomial in s = 2 x**2 - 1, and x exp(x**2) erfc(x) on [1, inf) as one in
 # s = (t - 0.2105...) / 0.7894..., t = (x - 3.75) / (x + 3.75): Chebyshev interpolants, within 5e-16 of the functions.
@@ -153,6 +151,70 @@ def _silu_gradient(g: Tensor, x: Tensor, /) -> Tensor:
     return g * s * (1 + x * (1 - s))
 
 
+def _mish_slope(x: Tensor) -> Tensor:
+    t = tanh(softplus(x))
+    return t + x * (1 - t * t) * sigmoid(x)
+
+
+mish = unary(
+    "mish",
+    "real floating-point",
+    lambda g, x: g * _mish_slope(x),
+    "x * tanh(softplus(x)) (Misra 2019)",
+    compose=lambda x: x * tanh(softplus(x)),
+    reference=lambda x: x * numpy.tanh(numpy.log1p(numpy.exp(x))),
+)
+relu6 = unary(
+    "relu6",
+    "real-valued",
+    lambda g, y: where(logical_and(y > 0, y < 6), g, 0),
+    "each element brought between 0 and 6",
+    compose=lambda x: clip(x, 0, 6),
+    reference=lambda x: numpy.clip(x, 0, 6),
+    domain=(-2.0, 8.0),
+)
+hardswish = unary(
+    "hardswish",
+    "real floating-point",
+    lambda g, x: g * where(abs(x) < 3, x / 3 + 0.5, where(x > 0, 1, 0)),
+    "x * relu6(x + 3) / 6 (Howard et al. 2019)",
+    compose=lambda x: x * clip(x / 6 + 0.5, 0, 1),
+    reference=lambda x: x * numpy.clip(x / 6 + 0.5, 0, 1),
+    domain=(-4.0, 4.0),
+)
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+selu = unary(
+    "selu",
+    "real floating-point",
+    lambda g, y: g * where(y > 0, _SELU_SCALE, y + _SELU_SCALE * _SELU_ALPHA),
+    "1.0507 * elu(x, 1.6733), which keeps mean 0 and variance 1 (Klambauer et al. 2017)",
+    compose=lambda x: _SELU_SCALE * where(x > 0, x, _SELU_ALPHA * expm1(minimum(x, 0))),
+    reference=lambda x: _SELU_SCALE * numpy.where(x > 0, x, _SELU_ALPHA * numpy.expm1(x)),
+)
+
+
+@composition("real floating-point", lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
+def leaky_relu(x: Tensor, /, negative_slope: float = 0.01) -> Tensor:
+    """Multiply negative elements by a small number (Maas et al. 2013; PyTorch: leaky_relu).
+
+    Arguments:
+        x: tensor of a real floating-point dtype.
+        negative_slope: that number.
+    """
+    return where(x > 0, x, x * number("leaky_relu", "negative_slope", negative_slope))
+
+
+@composition("real floating-point", lambda g, x, alpha: where(x > 0, g, g * alpha * exp(minimum(x, 0))))
+def elu(x: Tensor, /, alpha: float = 1.0) -> Tensor:
+    """Bring negative elements smoothly towards -alpha (Clevert et al. 2016; PyTorch: elu).
+
+    Arguments:
+        x: tensor of a real floating-point dtype.
+        alpha: how far below 0 the result reaches.
+    """
+    return where(x > 0, x, number("elu", "alpha", alpha) * expm1(minimum(x, 0)))
+
+
 _SQRT_HALF, _SQRT_2_OVER_PI = math.sqrt(0.5), math.sqrt(2 / math.pi)
 
 
@@ -237,49 +299,6 @@ def _log_softmax_gradient(g: Tensor, y: Tensor, /, *, axis: int = -1) -> Tensor:
     return g - exp(y) * sum(g, axis=axis, keepdims=True)
 
 
-@composition("real floating-point")
-def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, /, *, eps: float = 1e-5) -> Tensor:
-    """Normalise the axes that `weight` has, then scale and shift."""
-    axes = tuple(range(-weight.ndim, 0))
-    centred = x - mean(x, axis=axes, keepdims=True)
-    return centred / sqrt(mean(square(centred), axis=axes, keepdims=True) + eps) * weight + bias
-
-
-def layer_norm(
-    x: Tensor,
-    /,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    """Bring the last axes to mean 0 and variance 1, then scale and shift (Ba et al. 2016; PyTorch: layer_norm).
-
-    Arguments:
-        x: tensor of a real floating-point dtype.
-        normalized_shape: lengths of the last axes, which are normalised together.
-        weight: tensor of that shape, or None for ones.
-        bias: tensor of that shape, or None for zeros.
-        eps: added to the variance.
-
-    Raises:
-        ShapeError: where `x` does not end in `normalized_shape`, or weight or bias have another shape.
-    """
-    check_tensor("layer_norm", x)
-    lengths = as_shape("layer_norm", normalized_shape)
-    if not lengths or x.shape[-len(lengths) :] != lengths:
-        raise ShapeError(f"layer_norm: shape {x.shape} does not end in the normalized shape {lengths}")
-    for name, part in (("weight", weight), ("bias", bias)):
-        if part is None:
-            continue
-        check_tensor("layer_norm", part)
-        if part.shape != lengths:
-            raise ShapeError(f"layer_norm: {name} has shape {part.shape}, expected {lengths}")
-    weight = ones(lengths, dtype=x.dtype, device=x.device) if weight is None else weight
-    bias = zeros(lengths, dtype=x.dtype, device=x.device) if bias is None else bias
-    return _layer_norm(x, weight, bias, eps=number("layer_norm", "eps", eps))
-
-
 @composition(
     "floating-point",
     lambda g, x2: g @ x2,
@@ -308,86 +327,24 @@ def _as_rows(x: Tensor) -> Tensor:
     return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]) if x.size else (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-# Losses
+# Chance
 
 
-_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {"mean": mean, "sum": sum, "none": lambda losses: losses}
+def _scaled(x: Tensor, is_kept: Tensor, *, scale: float) -> Tensor:
+    return where(is_kept, x * scale, 0)
 
 
-def _reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
-    one_of(name, "reduction", reduction, _REDUCTIONS)
-    return _REDUCTIONS[reduction](losses)
-
-
-def cross_entropy(
-    logits: Tensor, target: Tensor, /, *, reduction: str = "mean", label_smoothing: float = 0.0
-) -> Tensor:
-    """Compute the cross entropy between logits and classes (PyTorch: cross_entropy).
-
-    Arguments:
-        logits: tensor of a real floating-point dtype, (C), (N, C) or (N, C, ...), C classes.
-        target: class indices, the shape of `logits` without C; or probabilities of the shape of `logits`.
-        reduction: "mean", "sum" or "none".
-        label_smoothing: part of the probability that is spread evenly over all classes, 0 to 1.
-
-    Raises:
-        ShapeError: where the shapes do not fit.
-        DTypeError: where the target is neither of integers nor of the dtype of `logits`.
-        IndexingError: for a class that does not exist.
-    """
-    check_tensor("cross_entropy", logits)
-    check_tensor("cross_entropy", target)
-    if not 0.0 <= number("cross_entropy", "label_smoothing", label_smoothing) <= 1.0:
-        raise ArgumentError(f"cross_entropy: label_smoothing is between 0 and 1, met {label_smoothing}")
-    axis = 1 if logits.ndim > 1 else 0
-    log_probabilities = log_softmax(logits, axis=axis)
-    if target.dtype in CATEGORIES["integer"]:
-        losses = -_chosen(log_probabilities, target, axis)
-    elif target.shape == logits.shape and target.dtype in CATEGORIES["real floating-point"]:
-        losses = -sum(log_probabilities * target, axis=axis)
-    else:
-        kind = ShapeError if target.dtype == logits.dtype else DTypeError
-        raise kind(
-            f"cross_entropy: a target of {target.dtype} and shape {target.shape} fits no logits of {logits.dtype} and "
-            f"shape {logits.shape}; pass integer classes without the class axis, or probabilities of the logits' shape"
-        )
-    if label_smoothing:
-        losses = (1 - label_smoothing) * losses - label_smoothing * mean(log_probabilities, axis=axis)
-    return _reduced("cross_entropy", losses, reduction)
-
-
-def _chosen(log_probabilities: Tensor, target: Tensor, axis: int) -> Tensor:
-    """The entry of each target's class."""
-    shape, classes = log_probabilities.shape, log_probabilities.shape[axis]
-    if target.shape != shape[:axis] + shape[axis + 1 :]:
-        raise ShapeError(
-            f"cross_entropy: classes of shape {target.shape} do not fit logits of shape {shape}; "
-            f"expected {shape[:axis] + shape[axis + 1 :]}"
-        )
-    if target.size and (int(min(target)) < 0 or int(max(target)) >= classes):
-        raise IndexingError(
-            f"cross_entropy: classes run from {int(min(target))} to {int(max(target))}, "
-            f"but the logits have {classes} classes, from 0"
-        )
-    return squeeze(take_along_axis(log_probabilities, expand_dims(target, axis=axis), axis=axis), axis=axis)
-
-
-def mse_loss(x: Tensor, target: Tensor, /, *, reduction: str = "mean") -> Tensor:
-    """Compute the squared differences of two tensors of one shape (PyTorch: mse_loss).
-
-    Arguments:
-        x: tensor of a floating-point dtype.
-        target: tensor of the same shape.
-        reduction: "mean", "sum" or "none".
-
-    Raises:
-        ShapeError: where the shapes differ; they are not broadcast.
-    """
-    check_tensor("mse_loss", x)
-    check_tensor("mse_loss", target)
-    if x.shape != target.shape:
-        raise ShapeError(f"mse_loss: shapes {x.shape} and {target.shape} differ")
-    return _reduced("mse_loss", square(x - target), reduction)
+@op(
+    "dropout",
+    "floating-point",
+    lambda g, x2, scale: _dropout(g, x2, scale=scale),
+    None,
+    compose=_scaled,
+    method=False,
+)
+def _dropout(x: Tensor, is_kept: Tensor, /, *, scale: float) -> Prepared:
+    """Multiply what is kept, and make 0 of the rest; `is_kept` is boolean, of the shape of `x`."""
+    return (x, is_kept), {"scale": scale}
 
 
 __all__ = public_names(vars())

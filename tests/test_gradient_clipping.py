@@ -44,6 +44,7 @@ def test_values() -> None:
         np.testing.assert_array_equal(found, np.clip(gradient, -2, 2))
 
 
+@pytest.mark.needs("float16")
 def test_half_precision_does_not_overflow() -> None:
     parameters = parameters_with([300.0, 400.0], dtype="float16")
     assert utils.clip_grad_norm_(parameters, 5.0).item() == pytest.approx(500)

@@ -100,6 +100,11 @@ def _only(call: Any, *shapes: tuple[int, ...], **others: Any) -> Case:
     return Case(shapes, call=call, **others)
 
 
+def _functional(name: str, **options: Any) -> Any:
+    """A function of `nn.functional` with options."""
+    return lambda *xs: _named(rustorch.nn.functional, name)(*xs, **options)
+
+
 def _places(x: Any, *places: int, dtype: str = "int64") -> Any:
     return rustorch.asarray(places, dtype=dtype, device=x.device)
 
@@ -206,13 +211,66 @@ COMPOSITIONS: list[Composition] = [
     _row("outer", _ANY, (((2, 3), (4,)),)),
     _row("tensordot", _ANY, (((2, 3, 4), (3, 4, 5)),), (((2, 3), (3, 2)), {"axes": ((0, 1), (1, 0))})),
     _row("vecdot", _ANY, (((3, 4), (4,)),), (((3, 4), (3, 1)), {"axis": 0}), (((3, 4), (3,)), {"axis": 0})),
+    # Layers
+    *(
+        _row(name, _ANY, *(_only(_functional(name, **options), shape, kernels, kernels[:1]) for options in each))
+        for name, shape, kernels, each in (
+            ("conv1d", (2, 2, 4), (2, 2, 2), ({}, {"padding": "same"})),
+            ("conv2d", (1, 2, 3, 3), (2, 2, 2, 2), ({}, {"stride": 2, "padding": (1, 0)})),
+            ("conv3d", (2, 2, 2, 2, 3), (2, 2, 2, 2, 1), ({},)),
+        )
+    ),
+    *(
+        _row(name, _REAL, *(_only(_functional(name, **options), (1, 2, *[4] * int(name[-2]))) for options in each))
+        for name, each in (
+            ("max_pool1d", ({"kernel_size": 2},)),
+            ("max_pool2d", ({"kernel_size": 2}, {"kernel_size": 3, "stride": 1, "padding": 1})),
+            ("avg_pool1d", ({"kernel_size": 2},)),
+            ("avg_pool2d", ({"kernel_size": 3, "padding": 1, "ceil_mode": True, "count_include_pad": False},)),
+            ("adaptive_avg_pool2d", ({"output_size": (3, None)}, {"output_size": 1})),
+        )
+    ),
+    _row(
+        "nn.functional.dropout",
+        _ANY,
+        _only(lambda x: rustorch.nn.functional.dropout(x, 0.4, generator=rustorch.random.Generator(0)), (3, 4)),
+        _only(lambda x: rustorch.nn.functional.dropout(x, training=False), (3, 4)),
+    ),
+    _row(
+        "nn.functional.scaled_dot_product_attention",
+        _REAL,
+        *(
+            _only(_functional("scaled_dot_product_attention", **options), (2, 3, 2), (2, 3, 2), (1, 3, 2))
+            for options in ({}, {"is_causal": True, "scale": 0.3})
+        ),
+        _only(_functional("scaled_dot_product_attention"), (3, 2), (4, 2), (4, 3), (3, 4)),
+        _only(
+            lambda q, k, v: rustorch.nn.functional.scaled_dot_product_attention(
+                q, k, v, rustorch.asarray([[True, False], [False, False]], device=q.device)
+            ),
+            *((2, 2),) * 3,
+        ),
+        _only(_functional("scaled_dot_product_attention", enable_gqa=True), (2, 3, 2), (1, 3, 2), (1, 3, 2)),
+    ),
     # Losses
     _row(
-        "cross_entropy",
+        "binary_cross_entropy_with_logits",
         _REAL,
-        _only(lambda x: rustorch.nn.functional.cross_entropy(x, _places(x, 0, 2, 1), label_smoothing=0.1), (3, 4)),
-        _only(lambda x, t: rustorch.nn.functional.cross_entropy(x, t, reduction="sum"), (3, 4), (3, 4)),
+        _only(_functional("binary_cross_entropy_with_logits"), (3, 4), (3, 4)),
+        _only(
+            lambda x, t, w, p: rustorch.nn.functional.binary_cross_entropy_with_logits(x, t, weight=w, pos_weight=p),
+            *((3, 4), (3, 4), (3, 1), (4,)),
+        ),
     ),
+    _row("huber_loss", _REAL, _only(_functional("huber_loss", delta=0.7), (3, 4), (3, 4))),
+    _row("l1_loss", _REAL, _only(_functional("l1_loss"), (3, 4), (3, 4))),
+    _row(
+        "nll_loss",
+        _REAL,
+        _only(lambda x: rustorch.nn.functional.nll_loss(x, _places(x, 0, 2, 1), ignore_index=2), (3, 4)),
+        _only(lambda x, w: rustorch.nn.functional.nll_loss(x, _places(x, 0, 2, 1), weight=w * w + 1), (3, 4), (4,)),
+    ),
+    _row("smooth_l1_loss", _REAL, _only(_functional("smooth_l1_loss", beta=0.7, reduction="sum"), (3, 4), (3, 4))),
     _row("mse_loss", _ANY, _only(rustorch.nn.functional.mse_loss, (3, 4), (3, 4))),
     # Linear algebra
     *(
@@ -322,13 +380,13 @@ WITHOUT_GRADIENT: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("allclose", "array_equal", "broadcast_shapes", "can_cast", "default_device", "device", "devices", "finfo",
-         "iinfo", "iscomplex", "isclose", "isdtype", "isin", "isreal", "result_type"), _ANSWERS
+         "get_num_threads", "iinfo", "iscomplex", "isclose", "isdtype", "isin", "isreal", "result_type"), _ANSWERS
     ),
     **dict.fromkeys(("argwhere", "flatnonzero", "nanargmax", "nanargmin"), _FINDS),
     **dict.fromkeys(("linalg.matrix_rank", "unique_counts", "unique_inverse", "unique_values"), _COUNTS),
     **dict.fromkeys(
         ("checkpoint", "custom_gradient", "enable_grad", "grad", "hessian", "hvp", "jacobian", "jvp", "no_grad",
-         "printoptions", "set_default_device", "set_default_dtype", "set_printoptions", "stop_gradient",
-         "value_and_grad", "vjp"), _TRANSFORMS
+         "printoptions", "set_default_device", "set_default_dtype", "set_num_threads", "set_printoptions",
+         "stop_gradient", "value_and_grad", "vjp"), _TRANSFORMS
     ),
 }  # fmt: skip

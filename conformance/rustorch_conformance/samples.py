@@ -18,6 +18,7 @@ import numpy
 import rustorch.fft
 import rustorch.linalg
 import rustorch.special
+from rustorch.nn.functional import cross_entropy
 from rustorch_core._op import REGISTRY, Op
 
 Array = numpy.ndarray[Any, Any]
@@ -307,6 +308,178 @@ def _as_complex(x: Any) -> Any:
     return x.astype("complex128" if x.device.supports("complex128") else "complex64")
 
 
+def _windows(
+    lengths: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """Every window, place in it and element of the input that meet, one after the other; `padding` before and behind."""
+    rows = list(zip(lengths, kernel, stride, padding, dilation, strict=True))
+    counts = [(n + before + behind - d * (k - 1) - 1) // s + 1 for n, k, s, (before, behind), d in rows]
+    for window in numpy.ndindex(*counts):
+        for place in numpy.ndindex(*kernel):
+            at = [w * s + i * d - before for w, i, (n, k, s, (before, _), d) in zip(window, place, rows, strict=True)]
+            if all(0 <= each < n for each, n in zip(at, lengths, strict=True)):
+                yield window, place, tuple(at)
+
+
+def _convolved(
+    x: Array, weight: Array, bias: Array | float = 0.0, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Array:
+    """A convolution, window by window, and by it what its gradients are."""
+    lengths, kernel = x.shape[2:], weight.shape[2:]
+    steps = list(_windows(lengths, kernel, stride, padding, dilation))
+    shape = numpy.max([window for window, _, _ in steps], axis=0) + 1
+    y = numpy.zeros((x.shape[0], weight.shape[0], *shape), x.dtype)
+    for out, channel in numpy.ndindex(*weight.shape[:2]):
+        source = out * groups // weight.shape[0] * weight.shape[1] + channel
+        for window, place, at in steps:
+            y[(slice(None), out, *window)] += weight[(out, channel, *place)] * x[(slice(None), source, *at)]
+    return y + numpy.reshape(bias, (-1, *[1] * len(kernel)))
+
+
+def _adjoint_of(function: Callable[[Array], Array], shape: tuple[int, ...], g: Array) -> Array:
+    """The gradient of a linear function, one element of its input after the other."""
+    unit, result = numpy.zeros(shape, g.dtype), numpy.zeros(shape, g.dtype)
+    for place in numpy.ndindex(*shape):
+        unit[place] = 1
+        result[place] = (function(unit) * g).sum()
+        unit[place] = 0
+    return result
+
+
+_STRAIGHT = {"stride": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1}
+_CROOKED = {"stride": (2, 1), "padding": ((1, 2), (0, 1)), "dilation": (1, 2), "groups": 2}
+_LINE = {"stride": (1,), "padding": ((1, 1),), "dilation": (1,), "groups": 1}
+#: Shapes of input, kernels and result, with the attributes.
+_CONVOLUTIONS: list[tuple[Any, Any, Any, dict[str, Any]]] = [
+    ((2, 2, 3, 3), (1, 2, 2, 2), (2, 1, 2, 2), _STRAIGHT),
+    ((1, 4, 3, 4), (2, 2, 3, 2), (1, 2, 2, 3), _CROOKED),
+    ((2, 3, 2, 2), (2, 3, 1, 1), (2, 2, 2, 2), _STRAIGHT),
+    ((1, 2, 4), (3, 2, 3), (1, 3, 4), _LINE),
+]
+_POOL_STRAIGHT = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
+_POOL_CROOKED = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "ceil_mode": True}
+_POOL_WHOLE = {"kernel": (1, 1), "stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "ceil_mode": False}
+#: Shapes of input and result, with the attributes.
+_POOLS: list[tuple[Any, Any, dict[str, Any]]] = [
+    ((2, 1, 4, 5), (2, 1, 2, 2), _POOL_STRAIGHT),
+    ((1, 2, 4, 4), (1, 2, 3, 2), _POOL_CROOKED),
+    ((1, 1, 2, 2), (1, 1, 2, 2), _POOL_WHOLE),
+]
+_MEANS: list[tuple[Any, Any, dict[str, Any]]] = [
+    ((2, 1, 4, 5), (2, 1, 2, 2), {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "ceil_mode": False, "count_include_pad": True, "divisor_override": None}),
+    ((1, 2, 4, 4), (1, 2, 3, 3), {"kernel": (3, 2), "stride": (2, 2), "padding": (1, 1), "ceil_mode": True, "count_include_pad": False, "divisor_override": None}),
+    ((1, 2, 4, 4), (1, 2, 3, 3), {"kernel": (3, 2), "stride": (2, 2), "padding": (1, 1), "ceil_mode": True, "count_include_pad": True, "divisor_override": None}),
+    ((1, 1, 3, 2), (1, 1, 2, 1), {"kernel": (2, 2), "stride": (1, 1), "padding": (0, 0), "ceil_mode": False, "count_include_pad": True, "divisor_override": 3}),
+]  # fmt: skip
+
+
+def _elements(x: Array, shape: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any, **_: Any) -> Any:
+    """For each window of the result's shape the places of its elements."""
+    far = [(before, k * d + s) for before, k, s, d in zip(padding, kernel, stride, dilation, strict=True)]
+    found: dict[Any, list[Any]] = {window: [] for window in numpy.ndindex(*shape[2:])}
+    for window, _, at in _windows(x.shape[2:], kernel, stride, far, dilation):
+        if window in found:
+            found[window].append(at)
+    return found.items()
+
+
+def _largest(x: Array, shape: Any, values: Array | None = None, **attributes: Any) -> Array:
+    """The largest element of each window, or what stands in `values` where it first is."""
+    y = numpy.zeros(shape, x.dtype)
+    for window, places in _elements(x, shape, **attributes):
+        for row in numpy.ndindex(*shape[:2]):
+            best = max(places, key=lambda at: x[(*row, *at)])
+            y[(*row, *window)] = (x if values is None else values)[(*row, *best)]
+    return y
+
+
+def _means_of_windows(x: Array, shape: Any, **attributes: Any) -> Array:
+    y = numpy.zeros(shape, x.dtype)
+    kernel, stride, padding = (attributes[each] for each in ("kernel", "stride", "padding"))
+    for window, places in _elements(x, shape, dilation=(1,) * len(kernel), **attributes):
+        inside = [
+            min(k, n + p - (w * s - p))
+            for k, n, p, w, s in zip(kernel, x.shape[2:], padding, window, stride, strict=True)
+        ]
+        count = math.prod(inside) if attributes["count_include_pad"] else len(places)
+        total = sum(x[(slice(None), slice(None), *at)] for at in places)
+        y[(slice(None), slice(None), *window)] = total / (attributes["divisor_override"] or count)
+    return y
+
+
+def _op(name: str, **attributes: Any) -> Callable[..., Any]:
+    """An op that users do not see, with its attributes."""
+    return lambda *xs: _function(name)(*xs, **attributes)
+
+
+def _gradient_of(function: Callable[..., Array], place: int = 0) -> Callable[..., Array]:
+    """What an op that computes a gradient is to give: that of a function of real numbers, by central differences.
+
+    It takes the gradient that comes in, then the function's inputs.
+    """
+
+    def gradient(g: Array, *xs: Array) -> Array:
+        def moved(x: Array) -> Array:
+            return function(*xs[:place], x, *xs[place + 1 :])
+
+        result, steps = numpy.zeros_like(xs[place]), ((1e-2, 64), (2e-2, -20), (4e-2, 1))
+        for at in numpy.ndindex(*xs[place].shape):
+            unit = numpy.zeros_like(xs[place])
+            unit[at] = 1
+            slope = sum(w * (moved(xs[place] + h * unit) - moved(xs[place] - h * unit)) / (2 * h) for h, w in steps)
+            result[at] = (g * slope).sum() / 45
+        return result
+
+    return gradient
+
+
+def _rms_norm(x: Array, weight: Array | float = 1.0, axes: Any = -1, eps: float = 0.1) -> Array:
+    return x / numpy.sqrt((x**2).mean(axis=axes, keepdims=True) + eps) * weight
+
+
+def _by_channel(weight: Array, x: Array) -> Array:
+    return numpy.reshape(weight, (-1, *[1] * (x.ndim - 2)))
+
+
+def _group_norm(x: Array, weight: Array, bias: Array, groups: int = 2) -> Array:
+    rows = x.reshape(x.shape[0], groups, -1)
+    y = (rows - rows.mean(-1, keepdims=True)) / numpy.sqrt(rows.var(-1, keepdims=True) + 1e-5)
+    return y.reshape(x.shape) * _by_channel(weight, x) + _by_channel(bias, x)
+
+
+def _batch_norm(x: Array, weight: Array, bias: Array) -> list[Array]:
+    axes = (0, *range(2, x.ndim))
+    mean, variance = x.mean(axes), x.var(axes)
+    y = (x - _by_channel(mean, x)) / numpy.sqrt(_by_channel(variance, x) + 0.1)
+    return [y * _by_channel(weight, x) + _by_channel(bias, x), mean, variance]
+
+
+def _attention(query: Array, key: Array, value: Array, mask: Array | float = 0.0, causal: bool = False) -> Array:
+    scores = 0.7 * query @ key.swapaxes(-1, -2) + mask
+    if causal:
+        scores = numpy.where(numpy.tril(numpy.ones(scores.shape[-2:])), scores, -numpy.inf)
+    return _softmax(scores) @ value
+
+
+def _attention_gradients(g: Array, query: Array, key: Array, value: Array) -> list[Array]:
+    return [_gradient_of(_attention, place)(g, query, key, value) for place in range(3)]
+
+
+def _at_places(call: Callable[..., Any], *places: int) -> Callable[..., Any]:
+    """A call one of whose arguments is a tensor of integers, on the device of the first input."""
+    return lambda x, *xs: call(x, *xs, rustorch.asarray(places, dtype="int64", device=x.device))
+
+
+def _weighted_losses(x: Array, weight: Array, places: Any, kept: Any) -> Array:
+    """The mean of cross entropies smoothed by a tenth, of examples that count or do not."""
+    wanted = (0.9 * _one_hot(places, len(weight)) + 0.1 / len(weight)) * weight * numpy.reshape(kept, (-1, 1))
+    return -(numpy.log(_softmax(x)) * wanted).sum() / (weight[list(places)] * kept).sum()
+
+
+def _one_hot(places: Any, count: int) -> Array:
+    return numpy.eye(count)[list(places)]
+
+
 CASES: dict[str, list[Case]] = {
     "all": _reductions(),
     "any": _reductions(),
@@ -317,6 +490,222 @@ CASES: dict[str, list[Case]] = {
     "astype": [Case(((3, 4),), call=_as_complex, reference=lambda x: x.astype(complex))],
     "betainc": _of_three(rustorch.special.betainc, _incomplete_betas),
     "betaincc": _of_three(rustorch.special.betaincc, lambda a, b, x: _incomplete_betas(b, a, 1 - x)),
+    "attention": [
+        Case(((2, 3, 2), (2, 4, 2), (2, 4, 3)), kwargs={"is_causal": False, "scale": 0.7}, reference=_attention),
+        Case(
+            ((2, 3, 2), (2, 3, 2), (2, 3, 1)),
+            kwargs={"is_causal": True, "scale": 0.7},
+            reference=lambda q, k, v: _attention(q, k, v, causal=True),
+        ),
+        Case(
+            ((2, 3, 2), (2, 4, 2), (2, 4, 3), (3, 4)), kwargs={"is_causal": False, "scale": 0.7}, reference=_attention
+        ),
+    ],
+    "attention_gradient": [
+        Case(
+            ((2, 3, 1), (2, 3, 2), (2, 4, 2), (2, 4, 1)),
+            kwargs={"is_causal": False, "scale": 0.7},
+            reference=_attention_gradients,
+        ),
+    ],
+    "avg_pool": [
+        Case(
+            (shape,),
+            kwargs=attributes,
+            reference=lambda x, y=y, a=attributes: _means_of_windows(x, (*x.shape[:2], *y[2:]), **a),
+        )
+        for shape, y, attributes in _MEANS
+    ],
+    "avg_pool_gradient": [
+        Case(
+            (y,),
+            kwargs={"lengths": shape[2:], **attributes},
+            reference=lambda g, shape=shape, a=attributes: _adjoint_of(
+                lambda x: _means_of_windows(x, g.shape, **a), shape, g
+            ),
+        )
+        for shape, y, attributes in _MEANS
+    ],
+    "batch_norm": [
+        Case(shapes, kwargs={"eps": 0.1}, reference=_batch_norm)
+        for shapes in (((4, 2), (2,), (2,)), ((2, 3, 2, 2), (3,), (3,)))
+    ],
+    "batch_norm_gradient": [
+        Case(
+            ((2, 2, 3), (2, 2, 3), (2,)),
+            kwargs={"eps": 0.1},
+            reference=lambda g, x, w: _gradient_of(lambda x: _batch_norm(x, w, 0 * w)[0])(g, x),
+        ),
+    ],
+    "batch_norm_inference": [
+        Case(
+            ((2, 3, 2), (3,), (3,), (3,), (3,)),
+            call=lambda x, m, v, w, b: _function("batch_norm_inference")(x, m, v * v, w, b, eps=0.5),
+            reference=lambda x, m, v, w, b: (
+                (x - _by_channel(m, x)) / numpy.sqrt(_by_channel(v * v, x) + 0.5) * _by_channel(w, x)
+                + _by_channel(b, x)
+            ),
+        )
+    ],
+    "batch_norm_weight_gradient": [
+        Case(
+            ((2, 2, 3), (2, 2, 3)),
+            kwargs={"eps": 0.1},
+            reference=lambda g, x: (g * _batch_norm(x, numpy.ones(2), numpy.zeros(2))[0]).sum((0, 2)),
+        ),
+    ],
+    "convolution": [
+        *(
+            Case((x, w), kwargs=attributes, reference=functools.partial(_convolved, **attributes))
+            for x, w, _, attributes in _CONVOLUTIONS
+        ),
+        Case(
+            ((2, 2, 3, 3), (3, 2, 2, 2), (3,)), kwargs=_STRAIGHT, reference=functools.partial(_convolved, **_STRAIGHT)
+        ),
+        Case(((0, 2, 3, 3), (1, 2, 2, 2)), kwargs=_STRAIGHT, reference=lambda x, w: numpy.zeros((0, 1, 2, 2))),
+    ],
+    "convolution_input_gradient": [
+        Case(
+            (y, w),
+            kwargs={"lengths": x[2:], **attributes},
+            reference=lambda g, w, x=x, a=attributes: _adjoint_of(lambda each: _convolved(each, w, **a), x, g),
+        )
+        for x, w, y, attributes in _CONVOLUTIONS
+    ],
+    "convolution_weight_gradient": [
+        Case(
+            (y, x),
+            kwargs={"kernel": w[2:], **attributes},
+            reference=lambda g, x, w=w, a=attributes: _adjoint_of(lambda each: _convolved(x, each, **a), w, g),
+        )
+        for x, w, y, attributes in _CONVOLUTIONS
+    ],
+    "cross_entropy": [
+        Case(
+            ((3, 4),),
+            call=_at_places(_op("cross_entropy"), 0, 3, 3),
+            reference=lambda x: -numpy.log(_softmax(x))[[0, 1, 2], [0, 3, 3]],
+        ),
+        *(
+            Case(
+                ((3, 4), (4,)),
+                call=_at_places(lambda x, w, t, o=options: cross_entropy(x, t, weight=w * w + 1, **o), 0, 3, 1),
+                reference=lambda x, w, kept=kept: _weighted_losses(x, w * w + 1, (0, 3, 1), kept),
+            )
+            for options, kept in (
+                ({"label_smoothing": 0.1}, (1, 1, 1)),
+                ({"label_smoothing": 0.1, "ignore_index": 3}, (1, 0, 1)),
+            )
+        ),
+        Case(
+            ((3, 4), (3, 4)),
+            call=lambda x, t: cross_entropy(x, t, reduction="sum", label_smoothing=0.2),
+            reference=lambda x, t: -(numpy.log(_softmax(x)) * (0.8 * t + 0.05)).sum(),
+        ),
+    ],
+    "cross_entropy_gradient": [
+        Case(
+            ((3,), (3, 4)),
+            call=_at_places(_op("cross_entropy_gradient"), 0, 3, 3),
+            reference=lambda g, x: g[:, None] * (_softmax(x) - _one_hot((0, 3, 3), 4)),
+        ),
+    ],
+    "dropout": [
+        Case(
+            ((3, 4), (3, 4)),
+            kwargs={"scale": 2.0},
+            dtypes=(None, "bool"),
+            reference=lambda x, kept: numpy.where(kept, 2 * x, 0),
+        ),
+    ],
+    "elu": [
+        Case(((3, 4),), reference=lambda x: numpy.where(x > 0, x, numpy.expm1(x))),
+        Case(((3, 4),), kwargs={"alpha": 0.3}, reference=lambda x: numpy.where(x > 0, x, 0.3 * numpy.expm1(x))),
+    ],
+    "embedding": [
+        Case(((4, 2),), call=_at_places(_op("embedding", padding_idx=None), 3, 0, 3), reference=lambda x: x[[3, 0, 3]]),
+    ],
+    "embedding_gradient": [
+        Case(
+            ((3, 2),),
+            call=_at_places(_op("embedding_gradient", count=4, padding_idx=padding), 3, 0, 3),
+            reference=lambda g, padding=padding: (_one_hot((3, 0, 3), 4) * (numpy.arange(4) != padding)).T @ g,
+        )
+        for padding in (None, 0)
+    ],
+    "group_norm": [
+        Case(((2, 4, 3), (4,), (4,)), kwargs={"num_groups": 2}, reference=_group_norm),
+        Case(((3, 4), (4,), (4,)), kwargs={"num_groups": 1}, reference=lambda x, w, b: _group_norm(x, w, b, 1)),
+    ],
+    "group_norm_gradient": [
+        Case(
+            ((2, 4, 2), (2, 4, 2), (4,)),
+            kwargs={"num_groups": 2, "eps": 1e-5},
+            reference=lambda g, x, w: _gradient_of(lambda x: _group_norm(x, w, 0 * w))(g, x),
+        ),
+    ],
+    "group_norm_weight_gradient": [
+        Case(
+            ((2, 4, 2), (2, 4, 2)),
+            kwargs={"num_groups": 2},
+            reference=lambda g, x: (g * _group_norm(x, numpy.ones(4), numpy.zeros(4))).sum((0, 2)),
+        ),
+    ],
+    "layer_norm_gradient": [
+        Case(((3, 4), (3, 4), (4,)), reference=lambda g, x, w: _gradient_of(lambda x: _layer_norm(x, w))(g, x)),
+        Case(
+            ((2, 3, 2), (2, 3, 2), (3, 2)),
+            reference=lambda g, x, w: _gradient_of(lambda x: _layer_norm(x, w, axes=(-2, -1)))(g, x),
+        ),
+    ],
+    "layer_norm_weight_gradient": [
+        Case(((2, 3, 4), (2, 3, 4)), kwargs={"axes": 1}, reference=lambda g, x: (g * _layer_norm(x)).sum((0, 1))),
+    ],
+    "leaky_relu": [
+        Case(((3, 4),), reference=lambda x: numpy.where(x > 0, x, 0.01 * x)),
+        Case(((3, 4),), kwargs={"negative_slope": 0.5}, reference=lambda x: numpy.where(x > 0, x, 0.5 * x)),
+    ],
+    "max_pool": [
+        Case((shape,), kwargs=attributes, reference=lambda x, y=y, a=attributes: _largest(x, y, **a))
+        for shape, y, attributes in _POOLS
+    ],
+    "max_pool_chosen": [
+        Case(
+            (shape, shape),
+            dtypes=(None, None),
+            call=lambda values, x, a=attributes: _function("max_pool_chosen")(
+                values, x.detach(), _function("max_pool")(x.detach(), **a), **a
+            ),
+            reference=lambda values, x, y=y, a=attributes: _largest(x, y, values, **a),
+        )
+        for shape, y, attributes in _POOLS
+    ],
+    "max_pool_gradient": [
+        Case(
+            (y, shape),
+            call=lambda g, x, a=attributes: _function("max_pool_gradient")(
+                g, x.detach(), _function("max_pool")(x.detach(), **a), **a
+            ),
+            reference=lambda g, x, a=attributes: _adjoint_of(
+                lambda values: _largest(x, g.shape, values, **a), x.shape, g
+            ),
+        )
+        for shape, y, attributes in _POOLS
+    ],
+    "rms_norm": [
+        Case(((3, 4), (4,)), kwargs={"eps": 0.1}, reference=_rms_norm),
+        Case(((2, 3, 2), (3, 2)), kwargs={"eps": 0.1}, reference=lambda x, w: _rms_norm(x, w, (-2, -1))),
+    ],
+    "rms_norm_gradient": [
+        Case(
+            ((3, 4), (3, 4), (4,)),
+            kwargs={"eps": 0.1},
+            reference=lambda g, x, w: _gradient_of(lambda x: _rms_norm(x, w))(g, x),
+        ),
+    ],
+    "rms_norm_weight_gradient": [
+        Case(((3, 4), (3, 4)), kwargs={"axes": 1, "eps": 0.1}, reference=lambda g, x: (g * _rms_norm(x)).sum(0)),
+    ],
     "broadcast_to": [Case(((3, 1),), args=((2, 3, 4),)), Case(((),), args=([2],))],
     "clip": [
         Case(((3, 4),), args=(0, 1)),

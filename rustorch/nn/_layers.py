@@ -1,19 +1,19 @@
-"""The first layers, under PyTorch's names and state-dict keys."""
+"""The plain layers, under PyTorch's names and state-dict keys."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from rustorch import random
+from rustorch.nn import functional
 from rustorch.nn._module import Module, Parameter
-from rustorch_core import _neural_functions as functions
-from rustorch_core._arguments import flag
-from rustorch_core._axes import as_shape
-from rustorch_core._creation_functions import ones, zeros
-from rustorch_core._elementwise_functions import tanh
+from rustorch_core._arguments import flag, number
+from rustorch_core._autograd import no_grad
+from rustorch_core._axes import as_shape, one_axis
+from rustorch_core._sequence_functions import row_of_padding
 from rustorch_core._tensor import Tensor
+from rustorch_core.errors import ArgumentError
 
 
 class Linear(Module):
@@ -50,139 +50,122 @@ class Linear(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer for `x` of shape (..., in_features)."""
-        return functions.linear(x, self.weight, self.bias)
+        return functional.linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
-class LayerNorm(Module):
-    """Normalise the last axes, then scale and shift (PyTorch: nn.LayerNorm).
+class Embedding(Module):
+    """Pick a row of a table for each index (PyTorch: nn.Embedding).
 
     Arguments:
-        normalized_shape: lengths of the last axes.
-        eps: added to the variance.
+        num_embeddings: how many rows the table has.
+        embedding_dim: the length of a row.
+        padding_idx: a row that begins as 0 and gets no gradient; negative ones count from the end.
+        generator: where the initial values come from; by default the one that `rustorch.random.seed` sets.
         device: by default the default device.
         dtype: by default the default floating-point dtype.
+
+    Source: initial values normal with mean 0 and deviation 1, as PyTorch's.
     """
 
-    role = "norm"
+    role = "embedding"
 
     def __init__(
-        self, normalized_shape: int | tuple[int, ...], eps: float = 1e-5, *, device: Any = None, dtype: Any = None
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        generator: random.Generator | None = None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
-        self.normalized_shape = as_shape("LayerNorm", normalized_shape)
-        self.eps = eps
-        self.weight = Parameter(ones(self.normalized_shape, device=device, dtype=dtype))
-        self.bias = Parameter(zeros(self.normalized_shape, device=device, dtype=dtype))
+        self.num_embeddings, self.embedding_dim = as_shape("Embedding", (num_embeddings, embedding_dim))
+        self.padding_idx = row_of_padding("Embedding", padding_idx, self.num_embeddings)
+        draw = random._or_default("Embedding", generator).normal
+        self.weight = Parameter(draw(0.0, 1.0, (self.num_embeddings, self.embedding_dim), device=device, dtype=dtype))
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the layer for `x` that ends in `normalized_shape`."""
-        return functions.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+    @classmethod
+    def from_pretrained(cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """A layer on a table that is there already, which no optimizer changes where it is frozen."""
+        made = cls.__new__(cls)
+        made.weight = Parameter(embeddings, requires_grad=not flag("from_pretrained", "freeze", freeze))
+        made.num_embeddings, made.embedding_dim = embeddings.shape
+        made.padding_idx = row_of_padding("from_pretrained", padding_idx, made.num_embeddings)
+        return made
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Compute the layer for a tensor of integers."""
+        return functional.embedding(indices, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}"
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-class Sequential(Module):
-    """Modules one after the other (PyTorch: nn.Sequential); `model[i]` and slices give them back."""
+def probability(name: str, argument: str, value: Any) -> float:
+    """An argument that is a probability.
 
-    def __init__(self, *modules: Module) -> None:
-        for place, module in enumerate(modules):
-            setattr(self, str(place), module)
+    Raises:
+        ArgumentError: where it is not from 0 to 1.
+    """
+    if not 0 <= number(name, argument, value) <= 1:
+        raise ArgumentError(f"{name}: {argument} is a probability, from 0 to 1, met {value}")
+    return float(value)
+
+
+class Dropout(Module):
+    """In training make 0 of elements at random, and multiply the others by 1 / (1 - p) (PyTorch: nn.Dropout).
+
+    Arguments:
+        p: the probability that an element becomes 0.
+        generator: where the random numbers come from; by default the one that `rustorch.random.seed` sets.
+    """
+
+    def __init__(self, p: float = 0.5, *, generator: random.Generator | None = None) -> None:
+        self.p, self.generator = probability("Dropout", "p", p), generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the layer for `x` of any shape."""
+        return functional.dropout(x, self.p, self.training, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Identity(Module):
+    """Return the input as it is; takes any arguments, as PyTorch's does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
 
     def forward(self, x: Any) -> Any:
-        """Pass `x` through all modules."""
-        for module in self.children():
-            x = module(x)
+        """Return `x`."""
         return x
-
-    def __len__(self) -> int:
-        return len(list(self.children()))
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
-
-    def __getitem__(self, place: int | slice) -> Module:
-        chosen = list(self.children())[place]
-        return Sequential(*chosen) if isinstance(chosen, list) else chosen
 
 
 class Flatten(Module):
-    """Make one axis of all but the first (PyTorch: nn.Flatten)."""
+    """Make one axis of several (PyTorch: nn.Flatten).
+
+    Arguments:
+        start_dim: the first of them.
+        end_dim: the last of them.
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Flatten `x` of shape (N, ...) to (N, product of the rest)."""
-        flat: Tensor = x.reshape(x.shape[0], -1)
+        first = one_axis("Flatten", self.start_dim, max(x.ndim, 2)) if x.ndim else 0
+        last = one_axis("Flatten", self.end_dim, max(x.ndim, 2)) if x.ndim else 0
+        flat: Tensor = x.reshape(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
         return flat
 
-
-class ReLU(Module):
-    """The larger of each element and 0."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functions.relu(x)
-
-
-class GELU(Module):
-    """x times the normal distribution function of x; `approximate` is "none" or "tanh"."""
-
-    def __init__(self, approximate: str = "none") -> None:
-        self.approximate = approximate
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functions.gelu(x, approximate=self.approximate)
-
     def extra_repr(self) -> str:
-        return f"approximate={self.approximate!r}"
-
-
-class SiLU(Module):
-    """x times the logistic function of x."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functions.silu(x)
-
-
-class Sigmoid(Module):
-    """The logistic function."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functions.sigmoid(x)
-
-
-class Tanh(Module):
-    """The hyperbolic tangent."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return tanh(x)
-
-
-class Softmax(Module):
-    """exp(x) / sum(exp(x)) along an axis (PyTorch names the argument `dim`)."""
-
-    def __init__(self, dim: int = -1) -> None:
-        self.dim = dim
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functions.softmax(x, axis=self.dim)
-
-
-class CrossEntropyLoss(Module):
-    """The cross entropy between logits and classes; arguments as for `functional.cross_entropy`."""
-
-    def __init__(self, *, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
-        self.reduction, self.label_smoothing = reduction, label_smoothing
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        return functions.cross_entropy(logits, target, reduction=self.reduction, label_smoothing=self.label_smoothing)
-
-
-class MSELoss(Module):
-    """The mean squared difference; arguments as for `functional.mse_loss`."""
-
-    def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
-
-    def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        return functions.mse_loss(x, target, reduction=self.reduction)
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
