@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -33,9 +34,10 @@ from rustorch_core.plugin import CompiledSteps
 _ARGUMENTS = ("rules", "layer_decay", "clip_norm", "clip_value")
 
 
-def list_optimizers() -> list[str]:
-    """Every name that `create` takes, those of plugins included."""
-    return sorted({*RULES, *(spec.name for _, spec in _plugins.facts("rustorch_optimizers"))})
+def list_optimizers(filter: str = "*") -> list[str]:
+    """Every name that `create` takes, those of plugins included; or those that a pattern such as "ada*" fits."""
+    names = {*RULES, *(spec.name for _, spec in _plugins.facts("rustorch_optimizers"))}
+    return sorted(fnmatch.filter(names, filter))
 
 
 def rule_of(name: str) -> UpdateRule:
@@ -191,6 +193,19 @@ class Optimizer:
             for place, group in enumerate(self.param_groups)
         ]
         return Explanation(self.rule.name, groups, list(self.frozen))
+
+    def memory_estimate(self) -> int:
+        """Bytes of the state of all parameters, once each of them has taken a step."""
+        known: dict[Any, int] = {}
+
+        def bytes_of(parameter: Tensor, place: int) -> int:
+            kind = (place, parameter.shape, parameter.dtype)
+            if kind not in known:
+                state = begin(self.rule, parameter.detach(), self.param_groups[place])
+                known[kind] = sum(part.nbytes for part in state.values())
+            return known[kind]
+
+        return sum(bytes_of(each, place) for place, group in enumerate(self.param_groups) for each in group["params"])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
