@@ -58,10 +58,11 @@ def rule_of(name: str) -> UpdateRule:
             if not isinstance(rule, UpdateRule):
                 raise OperandError(f"optim: {spec.load} returned {type(rule).__name__}, expected UpdateRule")
             return rule
-    raise ArgumentError(f"optim.create: there is no optimizer {name!r}; {_nearest(name, list_optimizers())}")
+    raise ArgumentError(f"optim.create: there is no optimizer {name!r}; {nearest(name, list_optimizers())}")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of an unknown name: the known one that is most like it, or all of them."""
     choices = list(known)
     near = difflib.get_close_matches(name, choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices)}"
@@ -449,7 +450,7 @@ def _checked(rule: UpdateRule, options: Mapping[str, Any], beside: Iterable[str]
     for key, value in options.items():
         if key not in rule.defaults:
             raise ArgumentError(
-                f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, [*rule.defaults, *beside])}"
+                f"optim.create: {rule.name} has no option {key!r}; {nearest(key, [*rule.defaults, *beside])}"
             )
         _check_option(key, value, rule.defaults[key])
     if any(not 0 <= beta < 1 for beta in options.get("betas", ())):

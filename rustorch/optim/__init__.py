@@ -2,9 +2,23 @@
 
 from rustorch.optim import lr_scheduler
 from rustorch.optim._lr_find import RangeTest, lr_find
+from rustorch.optim._suggest import Suggestion, Suggestions, suggest
 from rustorch_core._lbfgs import LBFGS
 from rustorch_core._optimizers import Optimizer, UpdateRule, create
 from rustorch_core._optimizers import list_optimizers as list
 from rustorch_core._optimizers import rule_of as info
 
-__all__ = ["LBFGS", "Optimizer", "RangeTest", "UpdateRule", "create", "info", "list", "lr_find", "lr_scheduler"]
+__all__ = [
+    "LBFGS",
+    "Optimizer",
+    "RangeTest",
+    "Suggestion",
+    "Suggestions",
+    "UpdateRule",
+    "create",
+    "info",
+    "list",
+    "lr_find",
+    "lr_scheduler",
+    "suggest",
+]
