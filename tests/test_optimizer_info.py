@@ -1,5 +1,7 @@
 """What `optim.info` and `optim.list` say of optimizers."""
 
+from pathlib import Path
+
 import pytest
 
 import rustorch as rt
@@ -52,3 +54,11 @@ def test_names_by_a_pattern() -> None:
     assert rt.optim.list("nothing*") == []
     assert rt.optim.list() == rt.optim.list("*")
     assert {"sgd", "lbfgs", "muon"} <= set(rt.optim.list())
+
+
+def test_the_guide_has_them_all() -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "optimizers.md").read_text()
+    for name in rt.optim.list():
+        found = rt.optim.info(name)
+        size = sum(map(round, found.state.values()))
+        assert f"| `{name}` | {found.source} | {size if size or not found.state else 'less than 1'}" in guide
