@@ -288,6 +288,12 @@ def test_its_picture(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-
         _read(rates, curve("valley", rates), 0.7, 4.0).plot()
 
 
+def test_it_trains_where_nothing_is_recorded() -> None:
+    model = nn.Linear(5, 1, generator=rt.random.Generator(0))
+    with rt.no_grad():
+        assert rt.optim.lr_find(model, loss_of, [data()]).suggestion is not None
+
+
 def test_a_copy_says_the_same() -> None:
     found = _read([1.0], [1.0], 0.7, 4.0)
     assert copy.deepcopy(found) == found

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustorch.optim._put_back import put_back
 from rustorch_core._arguments import integer, number
+from rustorch_core._autograd import enable_grad
 from rustorch_core._optimizers import Optimizer, create
 from rustorch_core._tensor import Tensor
 from rustorch_core.errors import ArgumentError, MissingLibraryError, OperandError
@@ -149,7 +150,7 @@ def lr_find(
     rates = [low * (high / low) ** (step / max(steps - 1, 1)) for step in range(steps)]
     parameters = [each for group in trial.param_groups for each in group["params"]]
     losses: list[float] = []
-    with put_back([model, loss, *parameters], [batches]):
+    with put_back([model, loss, *parameters], [batches]), enable_grad():
         if hasattr(model, "train"):
             model.train()
         for met in _losses(model, loss, _endless(batches), trial, rates):

@@ -28,7 +28,7 @@ def draw(found: Any) -> Figure:
         _draw_suggestion(axes, found)
         axes.set(xscale="log", title="Learning-rate range test", xlabel="learning rate", ylabel="loss")
         _set_limits(axes, rates, losses, found.smoothed)
-        axes.legend(frameon=False, loc="lower left")
+        axes.legend(loc="lower left", edgecolor="none", facecolor="white", framealpha=0.85)
     return figure
 
 
@@ -44,7 +44,7 @@ def _set_limits(axes: Any, rates: Sequence[float], losses: Sequence[float], smoo
 
 def _draw_suggestion(axes: Any, found: Any) -> None:
     if found.suggestion is None:
-        place = {"transform": axes.transAxes, "ha": "center", "va": "top"}
+        place = {"transform": axes.transAxes, "ha": "center", "va": "top", "backgroundcolor": "white"}
         axes.text(0.5, 0.97, "\n".join(wrap(f"no suggestion: {found.reason}", 88)), **place)
     marks = ((found.suggestion, HELD_OUT, "steepest fall"), (found.tenth_of_minimum, WRONG, "minimum / 10"))
     for rate, colour, label in marks:
