@@ -41,7 +41,8 @@ def before_draw(stream: Stream) -> None:
 
 
 @contextlib.contextmanager
-def _noting_draws(states: dict[Stream, Any]) -> Iterator[None]:
+def noting_draws(states: dict[Stream, Any]) -> Iterator[None]:
+    """Put the state of every stream that this thread draws from in the block, before its first draw, into a dict."""
     _watches.open.append(states)
     try:
         yield
@@ -109,7 +110,7 @@ def _checkpointed(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[st
     kept = [Kept(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     states: dict[Stream, Any] = {}
     since = _graph.now()
-    with _noting_draws(states):
+    with noting_draws(states):
         result = fn(*args, **kwargs)
     name = f"checkpoint({getattr(fn, '__name__', type(fn).__name__)})"
     if inspect.isgenerator(result) or inspect.isawaitable(result):

@@ -127,6 +127,12 @@ class LBFGS(Optimizer):
                 break
         return first_loss
 
+    def memory_estimate(self) -> int:
+        """Bytes of what is remembered, once the history is full: two vectors for each step, and those of the last."""
+        group = self.param_groups[0]
+        count: int = 2 * (group["history_size"] + 1) * sum(parameter.nbytes for parameter in group["params"])
+        return count
+
     def _direction(self, gradient: Tensor) -> Tensor:
         """The step that the remembered ones suggest: minus the gradient, times the inverse of the guessed Hessian."""
         memory = self._memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -33,9 +34,10 @@ from rustorch_core.plugin import CompiledSteps
 _ARGUMENTS = ("rules", "layer_decay", "clip_norm", "clip_value")
 
 
-def list_optimizers() -> list[str]:
-    """Every name that `create` takes, those of plugins included."""
-    return sorted({*RULES, *(spec.name for _, spec in _plugins.facts("rustorch_optimizers"))})
+def list_optimizers(filter: str = "*") -> list[str]:
+    """Every name that `create` takes, those of plugins included; or those that a pattern such as "ada*" fits."""
+    names = {*RULES, *(spec.name for _, spec in _plugins.facts("rustorch_optimizers"))}
+    return sorted(fnmatch.filter(names, filter))
 
 
 def rule_of(name: str) -> UpdateRule:
@@ -56,10 +58,11 @@ def rule_of(name: str) -> UpdateRule:
             if not isinstance(rule, UpdateRule):
                 raise OperandError(f"optim: {spec.load} returned {type(rule).__name__}, expected UpdateRule")
             return rule
-    raise ArgumentError(f"optim.create: there is no optimizer {name!r}; {_nearest(name, list_optimizers())}")
+    raise ArgumentError(f"optim.create: there is no optimizer {name!r}; {nearest(name, list_optimizers())}")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of an unknown name: the known one that is most like it, or all of them."""
     choices = list(known)
     near = difflib.get_close_matches(name, choices, n=1)
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices)}"
@@ -191,6 +194,19 @@ class Optimizer:
             for place, group in enumerate(self.param_groups)
         ]
         return Explanation(self.rule.name, groups, list(self.frozen))
+
+    def memory_estimate(self) -> int:
+        """Bytes of the state of all parameters, once each of them has taken a step."""
+        known: dict[Any, int] = {}
+
+        def bytes_of(parameter: Tensor, place: int) -> int:
+            kind = (place, parameter.shape, parameter.dtype)
+            if kind not in known:
+                state = begin(self.rule, parameter.detach(), self.param_groups[place])
+                known[kind] = sum(part.nbytes for part in state.values())
+            return known[kind]
+
+        return sum(bytes_of(each, place) for place, group in enumerate(self.param_groups) for each in group["params"])
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -434,7 +450,7 @@ def _checked(rule: UpdateRule, options: Mapping[str, Any], beside: Iterable[str]
     for key, value in options.items():
         if key not in rule.defaults:
             raise ArgumentError(
-                f"optim.create: {rule.name} has no option {key!r}; {_nearest(key, [*rule.defaults, *beside])}"
+                f"optim.create: {rule.name} has no option {key!r}; {nearest(key, [*rule.defaults, *beside])}"
             )
         _check_option(key, value, rule.defaults[key])
     if any(not 0 <= beta < 1 for beta in options.get("betas", ())):

@@ -200,7 +200,7 @@ def _decay_by_layer(model: Any, choices: list[_Choice], layer_decay: float) -> N
     """
     if not 0 < layer_decay <= 1:
         raise ArgumentError(f"optim.create: layer_decay is above 0 and at most 1, met {layer_decay}")
-    layers = _layers(model)
+    layers = layers_of(model)
     if len(layers) < 2:
         warnings.warn(
             f"optim.create: layer_decay={layer_decay} changes nothing, for {type(model).__name__} has one layer; "
@@ -214,7 +214,7 @@ def _decay_by_layer(model: Any, choices: list[_Choice], layer_decay: float) -> N
         choice.choose(f"layer {place + 1} of {len(layers)}", lr_mult=factor)
 
 
-def _layers(model: Any) -> list[list[Any]]:
+def layers_of(model: Any) -> list[list[Any]]:
     """The layers from input to output, each a list of modules; a norm belongs to the layer before it."""
     if callable(getattr(model, "layers", None)):
         return [[layer] for layer in model.layers()]
@@ -224,7 +224,7 @@ def _layers(model: Any) -> list[list[Any]]:
             found[-1].append(child)
         elif any(True for _ in child.parameters()):
             found.append([child])
-    return _layers(found[0][0]) if len(found) == 1 and any(True for _ in found[0][0].children()) else found
+    return layers_of(found[0][0]) if len(found) == 1 and any(True for _ in found[0][0].children()) else found
 
 
 def _expanded(module: Any) -> Iterator[Any]:

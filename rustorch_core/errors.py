@@ -98,5 +98,9 @@ class FileReadError(RusTorchError, OSError):
     """A file could not be read."""
 
 
+class MissingLibraryError(RusTorchError, ImportError):
+    """A library that a function needs is not installed."""
+
+
 class MissingFileError(FileReadError, FileNotFoundError):
     """A file was asked for that does not exist."""
