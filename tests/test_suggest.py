@@ -205,6 +205,7 @@ def test_they_follow_from_the_model() -> None:
     best = {name: next(iter(found)) for name, found in kinds.items()}
     assert best == {name: "sgd" if name == "convolutional" else "adamw" for name in MODELS}
     assert "muon" in kinds["dense"] and "muon" not in kinds["convolutional"]
+    assert "muon" not in of(nn.Linear(4, 2))  # its one matrix makes the output
     assert "lion" in kinds["transformer"] and "lion" not in kinds["dense"]
     assert kinds["transformer"]["adamw"].options["betas"] == (0.9, 0.95)
     assert kinds["transformer"]["adamw"].clip_norm == kinds["recurrent"]["adamw"].clip_norm == 1.0

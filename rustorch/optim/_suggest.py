@@ -240,6 +240,8 @@ def _facts(model: Any, task: str, batch_size: Any, steps: Any, dataset_size: Any
     muon = create("muon", model)  # refuses a model of which nothing is to be trained
     hidden = [p for group in muon.param_groups if group["use_muon"] for p in group["params"] if p.ndim == 2]
     trained = [parameter for group in muon.param_groups for parameter in group["params"]]
+    if sum(each.ndim == 2 for each in trained) == 1:  # which makes the output
+        hidden = []
     named, elements = list(model.named_parameters()), sum(each.size for each in trained)
     dtypes = {str(parameter.dtype) for parameter in trained}
     return Facts(
