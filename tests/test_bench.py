@@ -218,6 +218,7 @@ def test_against_the_baseline(tmp_path: Path, then: Values, now: Values, expecte
     assert f"{int(expected == 'slower')} slower and {int(expected == 'faster')} faster beyond the noise" in done.output
     assert "of 1 rows that both runs have" in done.output
     assert ("the clock alone" in done.output) == bool(expected)
+    assert ("Rough: values spread by" in done.output) == (now[0][1] / now[0][0] > 1.1)
     assert run("--from", new, "--baseline", old).exit_code == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -26,6 +27,10 @@ _UNITS = {
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")),
     "byte": ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")),
 }
+
+
+#: A spread that is usual on a machine that does other work.
+_ROUGH = 0.1
 
 
 def in_words(value: float, unit: str) -> str:
@@ -80,6 +85,10 @@ def show(found: Results, failed: Mapping[str, str]) -> None:
         if suite != "machine":
             _show_suite(to, suite, rows, machine)
     _show_machine(to, found, machine)
+    firsts = [of_row[0].spread for suite, rows in found.items() if suite != "machine" for of_row in rows.values()]
+    usual = statistics.median(deviation / median for median, deviation in firsts) if firsts else 0.0
+    if usual > _ROUGH:
+        to.print(Text(f"Rough: values spread by {100 * usual:.0f} % in half of the rows; measure on a quiet machine."))
     for name, reason in failed.items():
         to.print(Text(f"FAILED {name}: {reason}", style="red"))
 
