@@ -1,6 +1,6 @@
 """NumPy's ufuncs and their reductions on the plugin's threads and memory, under the names of ops.
 
-What they compute is NumPy's own, bit for bit but for the order in which long sums are added.
+What they compute is NumPy's own, bit for bit but for the order in which float32 and very long sums are added.
 """
 
 from __future__ import annotations

@@ -126,6 +126,53 @@ static inline void row_layer_norm(ptrdiff_t length, float *y, const float *x, co
 }
 ROWS(layer_norm, INPUT(0), work->input[1], work->input[2], work->eps)
 
+/* With y the normalised row: (g - mean(g) - y * mean(g * y)) / deviation, where g is scaled by the weight. */
+static inline void row_layer_norm_gradient(ptrdiff_t length, float *out, const float *g, const float *x,
+                                           const float *weight, float eps)
+{
+    double total = 0.0, squares = 0.0, slopes = 0.0, along = 0.0;
+    ADD_UP(total, length, x[i])
+    float mean = (float)(total / (double)length);
+    ADD_UP(squares, length, (x[i] - mean) * (x[i] - mean))
+    float factor = (float)(1.0 / sqrt(squares / (double)length + (double)eps));
+    ADD_UP(slopes, length, g[i] * weight[i])
+    ADD_UP(along, length, g[i] * weight[i] * ((x[i] - mean) * factor))
+    float slope = (float)(slopes / (double)length), part = (float)(along / (double)length);
+    FOR_EACH(i, length)
+        out[i] = (g[i] * weight[i] - slope - (x[i] - mean) * factor * part) * factor;
+}
+ROWS(layer_norm_gradient, INPUT(0), INPUT(1), work->input[2], work->eps)
+
+static inline void row_rms_norm(ptrdiff_t length, float *y, const float *x, const float *weight, float eps)
+{
+    double squares = 0.0;
+    ADD_UP(squares, length, x[i] * x[i])
+    float factor = (float)(1.0 / sqrt(squares / (double)length + (double)eps));
+    FOR_EACH(i, length)
+        y[i] = x[i] * factor * weight[i];
+}
+ROWS(rms_norm, INPUT(0), work->input[1], work->eps)
+
+static inline void row_rms_norm_gradient(ptrdiff_t length, float *out, const float *g, const float *x,
+                                         const float *weight, float eps)
+{
+    double squares = 0.0, along = 0.0;
+    ADD_UP(squares, length, x[i] * x[i])
+    float factor = (float)(1.0 / sqrt(squares / (double)length + (double)eps));
+    ADD_UP(along, length, g[i] * weight[i] * (x[i] * factor))
+    float part = (float)(along / (double)length);
+    FOR_EACH(i, length)
+        out[i] = (g[i] * weight[i] - x[i] * factor * part) * factor;
+}
+ROWS(rms_norm_gradient, INPUT(0), INPUT(1), work->input[2], work->eps)
+
+static double total_of(const float *x, ptrdiff_t length)
+{
+    double total = 0.0;
+    ADD_UP(total, length, x[i])
+    return total;
+}
+
 #define REAL float
 #include "steps.h"
 #undef REAL
@@ -137,6 +184,7 @@ ROWS(layer_norm, INPUT(0), work->input[1], work->input[2], work->eps)
 #define JOIN(a, b) JOIN_NOW(a, b)
 extern const Kernels JOIN(kernels_, TARGET);
 const Kernels JOIN(kernels_, TARGET) = {
+    .total = total_of,
 #define FIELD(name) .name = kernel_##name,
     KERNELS(FIELD)
 #undef FIELD

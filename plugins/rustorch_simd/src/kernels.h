@@ -12,10 +12,13 @@
     KERNEL(gelu_tanh)                                                                                              \
     KERNEL(gelu_tanh_gradient)                                                                                     \
     KERNEL(layer_norm)                                                                                             \
+    KERNEL(layer_norm_gradient)                                                                                    \
     KERNEL(log_softmax)                                                                                            \
     KERNEL(log_softmax_gradient)                                                                                   \
     KERNEL(relu)                                                                                                   \
     KERNEL(relu_gradient)                                                                                          \
+    KERNEL(rms_norm)                                                                                               \
+    KERNEL(rms_norm_gradient)                                                                                      \
     KERNEL(sigmoid)                                                                                                \
     KERNEL(silu)                                                                                                   \
     KERNEL(silu_gradient)                                                                                          \
@@ -71,6 +74,7 @@ enum { RATE = 11, SUMMED = 16384 };
 typedef void Step(const StepWork *work);
 
 typedef struct {
+    double (*total)(const float *x, ptrdiff_t length);
 #define FIELD(name) Kernel *name;
     KERNELS(FIELD)
 #undef FIELD

@@ -27,7 +27,7 @@ static const char *const attribute_names[] = {"", "approximate", "axis", "eps"};
 /* One function of the module. `tanh_kernel` runs for approximate="tanh"; both are offsets in Kernels. */
 typedef struct {
     const char *name;
-    int arrays;
+    int arrays, full; /* so many of the arrays, the first ones, have the shape of the output */
     Attribute attribute;
     size_t kernel, tanh_kernel;
 } Function;
@@ -83,13 +83,13 @@ static bool is_float32(PyObject *object)
            PyArray_ISNOTSWAPPED((PyArrayObject *)object);
 }
 
-/* All inputs have the first one's shape; weight and bias of layer_norm that of its last axis. */
+/* All inputs have the first one's shape; weight and bias of a norm that of its last axis. */
 static bool shapes_fit(const Function *function, PyObject *const *arrays)
 {
     PyArrayObject *first = (PyArrayObject *)arrays[0];
     for (int i = 1; i < function->arrays; i++) {
         PyArrayObject *array = (PyArrayObject *)arrays[i];
-        int skipped = function->attribute == EPS ? PyArray_NDIM(first) - 1 : 0;
+        int skipped = i < function->full ? 0 : PyArray_NDIM(first) - 1;
         if (PyArray_NDIM(array) != PyArray_NDIM(first) - skipped ||
             !PyArray_CompareLists(PyArray_DIMS(array), PyArray_DIMS(first) + skipped, PyArray_NDIM(array)))
             return false;
@@ -177,7 +177,7 @@ static PyObject *call(const Function *function, PyObject *const *arguments, Py_s
     PyObject *value;
     size_t offset;
     Job job = {.by_rows = function->attribute == AXIS || function->attribute == EPS,
-               .split = function->attribute == EPS ? 1 : function->arrays};
+               .split = function->full};
     if (!find_attribute(function, arguments + count, names, &value) ||
         !read_attribute(function, value, PyArray_NDIM((PyArrayObject *)arguments[0]), &offset, &job.work.eps) ||
         !shapes_fit(function, arguments))
@@ -186,35 +186,41 @@ static PyObject *call(const Function *function, PyObject *const *arguments, Py_s
     return run_on_contiguous(&job, arguments, function->arrays);
 }
 
-/* name, arrays, attribute, kernel, kernel for approximate="tanh", signature, meaning */
+/* name, arrays, those of full shape, attribute, kernel, kernel for approximate="tanh", signature, meaning */
 #define FUNCTIONS(FUNCTION)                                                                                        \
-    FUNCTION(erf, 1, NO_ATTRIBUTE, erf, erf, "(x, /)", "The error function.")                                      \
-    FUNCTION(exp, 1, NO_ATTRIBUTE, exp, exp, "(x, /)", "e to the power x.")                                        \
-    FUNCTION(gelu, 1, APPROXIMATE, gelu, gelu_tanh, "(x, /, *, approximate='none')",                               \
+    FUNCTION(erf, 1, 1, NO_ATTRIBUTE, erf, erf, "(x, /)", "The error function.")                                   \
+    FUNCTION(exp, 1, 1, NO_ATTRIBUTE, exp, exp, "(x, /)", "e to the power x.")                                     \
+    FUNCTION(gelu, 1, 1, APPROXIMATE, gelu, gelu_tanh, "(x, /, *, approximate='none')",                            \
              "x times the normal distribution function of x.")                                                     \
-    FUNCTION(gelu_gradient, 2, APPROXIMATE, gelu_gradient, gelu_tanh_gradient,                                     \
+    FUNCTION(gelu_gradient, 2, 2, APPROXIMATE, gelu_gradient, gelu_tanh_gradient,                                  \
              "(g, x, /, *, approximate='none')", "g times the derivative of gelu at x.")                           \
-    FUNCTION(layer_norm, 3, EPS, layer_norm, layer_norm, "(x, weight, bias, /, *, eps)",                           \
+    FUNCTION(layer_norm, 3, 1, EPS, layer_norm, layer_norm, "(x, weight, bias, /, *, eps)",                        \
              "weight times x over the last axis, centred and scaled to unit variance, plus bias.")                 \
-    FUNCTION(log_softmax, 1, AXIS, log_softmax, log_softmax, "(x, /, *, axis=-1)", "The logarithm of softmax.")    \
-    FUNCTION(log_softmax_gradient, 2, AXIS, log_softmax_gradient, log_softmax_gradient, "(g, y, /, *, axis=-1)",   \
+    FUNCTION(layer_norm_gradient, 3, 2, EPS, layer_norm_gradient, layer_norm_gradient, "(g, x, weight, /, *, eps)",\
+             "The gradient of layer_norm with respect to x.")                                                      \
+    FUNCTION(log_softmax, 1, 1, AXIS, log_softmax, log_softmax, "(x, /, *, axis=-1)", "The logarithm of softmax.") \
+    FUNCTION(log_softmax_gradient, 2, 2, AXIS, log_softmax_gradient, log_softmax_gradient, "(g, y, /, *, axis=-1)",\
              "The gradient of log_softmax, given its result y.")                                                   \
-    FUNCTION(relu, 1, NO_ATTRIBUTE, relu, relu, "(x, /)", "The larger of x and 0.")                                \
-    FUNCTION(relu_gradient, 2, NO_ATTRIBUTE, relu_gradient, relu_gradient, "(g, y, /)",                            \
+    FUNCTION(relu, 1, 1, NO_ATTRIBUTE, relu, relu, "(x, /)", "The larger of x and 0.")                             \
+    FUNCTION(relu_gradient, 2, 2, NO_ATTRIBUTE, relu_gradient, relu_gradient, "(g, y, /)",                         \
              "g where y, the result of relu, is positive.")                                                        \
-    FUNCTION(sigmoid, 1, NO_ATTRIBUTE, sigmoid, sigmoid, "(x, /)", "1 / (1 + exp(-x)).")                           \
-    FUNCTION(silu, 1, NO_ATTRIBUTE, silu, silu, "(x, /)", "x * sigmoid(x).")                                       \
-    FUNCTION(silu_gradient, 2, NO_ATTRIBUTE, silu_gradient, silu_gradient, "(g, x, /)",                            \
+    FUNCTION(rms_norm, 2, 1, EPS, rms_norm, rms_norm, "(x, weight, /, *, eps)",                                    \
+             "weight times x over the last axis, divided by the root of its mean square.")                         \
+    FUNCTION(rms_norm_gradient, 3, 2, EPS, rms_norm_gradient, rms_norm_gradient, "(g, x, weight, /, *, eps)",      \
+             "The gradient of rms_norm with respect to x.")                                                        \
+    FUNCTION(sigmoid, 1, 1, NO_ATTRIBUTE, sigmoid, sigmoid, "(x, /)", "1 / (1 + exp(-x)).")                        \
+    FUNCTION(silu, 1, 1, NO_ATTRIBUTE, silu, silu, "(x, /)", "x * sigmoid(x).")                                    \
+    FUNCTION(silu_gradient, 2, 2, NO_ATTRIBUTE, silu_gradient, silu_gradient, "(g, x, /)",                         \
              "g times the derivative of silu at x.")                                                               \
-    FUNCTION(softmax, 1, AXIS, softmax, softmax, "(x, /, *, axis=-1)", "exp(x) divided by its sum over the axis.") \
-    FUNCTION(softmax_gradient, 2, AXIS, softmax_gradient, softmax_gradient, "(g, y, /, *, axis=-1)",               \
+    FUNCTION(softmax, 1, 1, AXIS, softmax, softmax, "(x, /, *, axis=-1)", "exp(x) divided by its sum over the axis.")\
+    FUNCTION(softmax_gradient, 2, 2, AXIS, softmax_gradient, softmax_gradient, "(g, y, /, *, axis=-1)",            \
              "The gradient of softmax, given its result y.")
 
-#define DEFINE(name, arrays, attribute, kernel, tanh_kernel, signature, meaning)                                   \
+#define DEFINE(name, arrays, full, attribute, kernel, tanh_kernel, signature, meaning)                                   \
     static PyObject *python_##name(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count,      \
                                    PyObject *names)                                                                \
     {                                                                                                              \
-        static const Function function = {#name, arrays, attribute, offsetof(Kernels, kernel),                     \
+        static const Function function = {#name, arrays, full, attribute, offsetof(Kernels, kernel),                     \
                                           offsetof(Kernels, tanh_kernel)};                                         \
         return call(&function, arguments, count, names);                                                           \
     }
@@ -264,7 +270,7 @@ static PyObject *python_select(PyObject *Py_UNUSED(module), PyObject *name)
     Py_RETURN_NONE;
 }
 
-#define METHOD(name, arrays, attribute, kernel, tanh_kernel, signature, meaning)                                   \
+#define METHOD(name, arrays, full, attribute, kernel, tanh_kernel, signature, meaning)                                   \
     {#name, (PyCFunction)(void (*)(void))python_##name, METH_FASTCALL | METH_KEYWORDS,                             \
      #name signature "\n--\n\n" meaning},
 static PyObject *python_get_num_threads(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(nothing))

@@ -31,6 +31,8 @@ RUNTIME = (
 NAMES = sorted(name for name in vars(_kernels) if name[0] != "_" and name not in RUNTIME)
 ELEMENTWISE = ["erf", "exp", "gelu", "relu", "sigmoid", "silu"]
 ROWWISE = ["softmax", "log_softmax"]
+#: Of each norm how many arrays are of full shape, and how many of the last axis.
+NORMS = {"layer_norm": (1, 2), "layer_norm_gradient": (2, 1), "rms_norm": (1, 1), "rms_norm_gradient": (2, 1)}
 GRADIENTS = ["gelu_gradient", "relu_gradient", "silu_gradient", "softmax_gradient", "log_softmax_gradient"]
 
 
@@ -185,6 +187,23 @@ def test_layer_norm_values(length):
     np.testing.assert_allclose(call("layer_norm", x, weight, bias, eps=1e-5), expected, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("length", [1, 2, 7, 10, 31, 64, 100, 1000, 3001])
+def test_norms_and_their_gradients(length):
+    g, x = random_array(4, length, seed=5), random_array(4, length) * 3 + 1
+    weight, wide = random_array(length, seed=1), x.astype(float)
+    slopes = g.astype(float) * weight
+    root = np.sqrt((wide**2).mean(axis=-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(call("rms_norm", x, weight, eps=1e-5), wide / root * weight, rtol=2e-6, atol=2e-6)
+    expected = (slopes - wide / root * (slopes * wide / root).mean(axis=-1, keepdims=True)) / root
+    np.testing.assert_allclose(call("rms_norm_gradient", g, x, weight, eps=1e-5), expected, rtol=1e-5, atol=1e-6)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    root = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    along = (slopes * centred / root).mean(axis=-1, keepdims=True)
+    expected = (slopes - slopes.mean(axis=-1, keepdims=True) - centred / root * along) / root
+    found = call("layer_norm_gradient", g, x, weight, eps=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6 / float(root.min()))
+
+
 def test_sums_of_a_long_row_stay_accurate():
     x = np.full((1, 3_000_001), 0.1, F)
     np.testing.assert_allclose(call("softmax", x), 1 / x.size, rtol=3e-7)
@@ -264,14 +283,16 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ELEMENTWISE + ROWWISE + GRADIENTS + ["layer_norm"])
+@pytest.mark.parametrize("name", ELEMENTWISE + ROWWISE + GRADIENTS + [*NORMS])
 def test_layouts(name, layout):
     x = LAYOUTS[layout]()
     arrays, attributes = [x], {}
     if name in GRADIENTS:
         arrays = [x, x[..., ::-1]]
-    elif name == "layer_norm":
-        arrays, attributes = [x, x[(0,) * (x.ndim - 1)], x[(0,) * (x.ndim - 1)][::-1]], {"eps": 1e-5}
+    elif name in NORMS:
+        full, last = NORMS[name]
+        row = x[(0,) * (x.ndim - 1)]
+        arrays, attributes = [x, x[..., ::-1]][:full] + [row, row[::-1]][:last], {"eps": 1e-5}
     before = [array.copy() for array in arrays]
     copies = [np.array(array, order="C") for array in arrays]
     np.testing.assert_array_equal(call(name, *arrays, **attributes), call(name, *copies, **attributes))
@@ -296,7 +317,8 @@ def test_empty(shape):
     for name in GRADIENTS:
         call(name, x, x)
     last = np.empty(shape[-1:], F)
-    call("layer_norm", x, last, last, eps=1e-5)
+    for name, (full, row) in NORMS.items():
+        call(name, *[x] * full, *[last] * row, eps=1e-5)
 
 
 def test_zero_dimensions():
@@ -370,6 +392,10 @@ class Subclass(np.ndarray):
         ("layer_norm", [X, LAST, LAST], {"eps": "1e-5"}),
         ("layer_norm", [X, LAST, LAST], {"eps": 1e-5, "axis": -1}),
         ("layer_norm", [np.array(1, F)] * 3, {"eps": 1e-5}),
+        ("layer_norm_gradient", [X, LAST, LAST], {"eps": 1e-5}),
+        ("layer_norm_gradient", [X, X.T, LAST], {"eps": 1e-5}),
+        ("rms_norm", [X, X], {"eps": 1e-5}),
+        ("rms_norm_gradient", [X, X, X], {"eps": 1e-5}),
     ],
 )  # fmt: skip
 def test_declined(name, arrays, attributes):

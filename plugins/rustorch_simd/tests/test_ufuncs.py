@@ -100,7 +100,7 @@ def test_reductions_as_numpy(data, name, dtype, shape, keepdims, seed):
     expected = np.asarray(own(x, axis=axes, keepdims=keepdims))
     found = np.asarray(getattr(_ufuncs, name)(x, axis=axes, keepdims=keepdims))
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
-    if x.size < 2**17:
+    if x.size < 2**17 and (dtype == "float64" or name not in ("sum", "mean")):
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-2)
