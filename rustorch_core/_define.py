@@ -381,6 +381,9 @@ def composition(
         input_names = [p.name for p in parameters.values() if "Tensor" in str(p.annotation)]
         attribute_names = [each for each in names if each not in input_names]
         is_plain = by_position == input_names == names
+        are_inputs_first = by_position[: len(input_names)] == input_names
+        attribute_defaults = {each: defaults[each] for each in attribute_names}
+        needed = {each for each in attribute_names if defaults[each] is inspect.Parameter.empty}
 
         def run(*inputs: Any, **attributes: Any) -> Any:
             values = {**dict(zip(input_names, inputs, strict=True)), **attributes}
@@ -392,8 +395,12 @@ def composition(
 
         @functools.wraps(compose)
         def function(*args: Any, **kwargs: Any) -> Any:
-            if is_plain and len(args) == len(names) and not kwargs:
-                return _dispatch.call(stated, _together(name, args, input_defaults), {})
+            if are_inputs_first and len(args) == len(input_names):  # the usual call, without a look at each name
+                attributes = attribute_defaults | kwargs
+                if len(attributes) == len(attribute_names) and needed <= kwargs.keys():
+                    is_alone = len(args) == 1 and type(args[0]) is Tensor
+                    inputs = args if is_alone else _together(name, args, input_defaults)
+                    return _dispatch.call(stated, inputs, attributes)
             values = {**defaults, **dict(zip(by_position, args, strict=False)), **kwargs}
             is_incomplete = any(values[each] is inspect.Parameter.empty for each in required)
             if len(args) > len(by_position) or len(values) > len(names) or is_incomplete:

@@ -254,8 +254,13 @@ def _fallback(op: Op, key: DispatchKey) -> tuple[str, Native]:
 
 
 def _first_that_accepts(op: Op, key: DispatchKey, functions: list[Native]) -> Native:
+    first, *others = functions
+
     def ask(*arrays: Any, **attributes: Any) -> Any:
-        for function in functions:
+        result = first(*arrays, **attributes)
+        if result is not NotImplemented:
+            return result
+        for function in others:
             result = function(*arrays, **attributes)
             if result is not NotImplemented:
                 return result

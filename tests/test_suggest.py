@@ -200,6 +200,7 @@ def of(model: nn.Module, task: str = "scratch", **numbers: int) -> dict[str, rt.
     return {each.optimizer: each for each in found}
 
 
+@pytest.mark.needs("float16", "bfloat16")
 def test_they_follow_from_the_model() -> None:
     kinds = {name: of(make()) for name, make in MODELS.items()}
     best = {name: next(iter(found)) for name, found in kinds.items()}
