@@ -9,6 +9,7 @@ from rustorch_core import _dispatch
 from rustorch_core._axes import broadcast_shapes, one_axis, some_axes
 from rustorch_core._define import Prepared, attach, op, promoted, public_names
 from rustorch_core._elementwise_functions import _conj
+from rustorch_core._graph import recording
 from rustorch_core._manipulation_functions import (
     expand_dims,
     moveaxis,
@@ -89,7 +90,9 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
             f"matmul: shapes {first} and {second} do not fit: "
             f"{first[-1]} columns meet {second[-2 if len(second) > 1 else 0]} rows"
         )
-    if len(first) > 1 and len(second) > 1:
+    are_matrices = len(first) > 1 and len(second) > 1
+    # A vector becomes a matrix only for those who will ask for its gradient, whose rules are for matrices.
+    if are_matrices or not ((x1._node or x2._node) and recording()):
         if first[:-2] != second[:-2]:
             broadcast_shapes(first[:-2], second[:-2])
         product: Tensor = _dispatch.call(_matmul.op, (x1, x2), {})  # type: ignore[attr-defined]
