@@ -64,6 +64,7 @@ SHARED = (
     "log1p",
     "log2",
     "logaddexp",
+    "matmul",
     "max",
     "maximum",
     "mean",
@@ -72,7 +73,6 @@ SHARED = (
     "multiply",
     "negative",
     "not_equal",
-    "pow",
     "prod",
     "reciprocal",
     "signbit",
@@ -84,6 +84,8 @@ SHARED = (
     "sum",
     "tan",
     "tanh",
+    "times_transposed",
+    "transposed_times",
 )
 
 #: Optimizers whose step is one call for all parameters.

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 
 from rustorch_core import _numpy_namespace
-from rustorch_simd._kernels import Shared, SharedReduction
+from rustorch_simd._kernels import Product, Shared, SharedReduction
 from rustorch_simd._plugin import SHARED
 
 #: Elements from which a second thread pays, for loops at memory speed and for those that compute longer.
@@ -25,12 +25,23 @@ _AT_MEMORY_SPEED = frozenset(
 )
 #: The ufunc of each reduction.
 REDUCTIONS = {"max": "maximum", "mean": "add", "min": "minimum", "prod": "multiply", "sum": "add"}
+#: The products of matrices, and which operand each transposes.
+PRODUCTS = {"matmul": (False, False), "times_transposed": (False, True), "transposed_times": (True, False)}
+
+
+def _transposing(first: bool, second: bool) -> Callable[..., Any]:
+    def product(x1: Any, x2: Any, /) -> Any:
+        return numpy.matmul(x1.swapaxes(-1, -2) if first else x1, x2.swapaxes(-1, -2) if second else x2)
+
+    return product
 
 
 def _shared(name: str) -> Callable[..., Any]:
     if name in REDUCTIONS:
         own: Any = getattr(_numpy_namespace, name)
         return SharedReduction(getattr(numpy, REDUCTIONS[name]), own, name == "mean")
+    if name in PRODUCTS:
+        return Product(numpy.matmul, _transposing(*PRODUCTS[name]), *PRODUCTS[name])
     return Shared(getattr(numpy, name), _CHEAP if name in _AT_MEMORY_SPEED else _LONG)
 
 

@@ -305,7 +305,7 @@ static int execute(PyObject *module)
 {
     if (PyArray_ImportNumPyAPI() < 0 || PyUFunc_ImportUFuncAPI() < 0)
         return -1;
-    PyTypeObject *const types[] = {&StepsType, &MemoryPoolType, &SharedType, &SharedReductionType};
+    PyTypeObject *const types[] = {&StepsType, &MemoryPoolType, &SharedType, &SharedReductionType, &ProductType};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (PyModule_AddType(module, types[i]) < 0)
             return -1;

@@ -6,7 +6,7 @@
 
 /* The target whose kernels run. */
 extern const Target *chosen;
-/* The classes of the module's `_Steps`, `Shared` and `SharedReduction`. */
-extern PyTypeObject StepsType, SharedType, SharedReductionType;
+/* The classes of the module's `_Steps`, `Shared`, `SharedReduction` and `Product`. */
+extern PyTypeObject StepsType, SharedType, SharedReductionType, ProductType;
 
 #endif

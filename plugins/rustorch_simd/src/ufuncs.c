@@ -1,7 +1,8 @@
-/* NumPy's own loops on our threads and memory: `Shared`, a ufunc, and `SharedReduction`, the reduction of one.
+/* NumPy's own loops on our threads and memory: `Shared`, a ufunc, `SharedReduction`, the reduction of one, and
+ * `Product`, matmul.
  *
  * A ufunc's inner loop is as fast as one thread gets; what it lacks is more threads, a pool for its results, and a short
- * way in. Both types do what is contiguous, in float or double, and hand everything else on, so they never decline. */
+ * way in. Each does what is simple, in float or double, and hands everything else on, so that none declines. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <structmember.h>
@@ -22,7 +23,7 @@
 #include "threads.h"
 
 /* Below this many elements, letting other threads run costs more than the loop. */
-enum { KEEP_GIL_BELOW = 8192, UNIT = 64 };
+enum { KEEP_GIL_BELOW = 8192, UNIT = 64, LEAST_PRODUCT = 100000 };
 /* Rows shorter than this are left to NumPy, which orders its loops anew; a long sum is cut into pieces of BLOCK. */
 enum { SHORTEST_ROW = 16, BLOCK = 65536, LINE = 2048 };
 
@@ -237,7 +238,7 @@ typedef struct {
     vectorcallfunc vectorcall;
     PyObject *fallback;
     bool is_mean, is_sum, has_initial;
-    double initial; /* -0.0 for sums, which leaves a sum of negative zeros what it is, as NumPy's */
+    double initial;
     Loop loops[2];
 } SharedReduction;
 
@@ -253,11 +254,10 @@ typedef struct {
 /* Reduce `count` elements, at least one, into the one at `into`. */
 static void fold_into(const Fold *fold, char *into, char *from, npy_intp count)
 {
-    if (fold->is_float_sum) { /* NumPy's loop adds eight at a time; and only it knows the sign of a zero */
+    if (fold->is_float_sum) { /* NumPy's loop adds eight at a time */
         float total = (float)chosen->kernels->total((const float *)from, count);
         memcpy(into, &total, sizeof total);
-        if (total != 0.0f)
-            return;
+        return;
     }
     npy_intp first = fold->initial == NULL, steps[3] = {0, fold->item, 0};
     memcpy(into, first ? from : fold->initial, (size_t)fold->item);
@@ -297,8 +297,12 @@ static void fold_lines(const void *context, ptrdiff_t start, ptrdiff_t stop)
         npy_intp count = fold->inner - first < LINE ? fold->inner - first : LINE;
         char *into = fold->output + (outer * fold->inner + first) * fold->item;
         char *from = fold->input + (outer * fold->length * fold->inner + first) * fold->item;
-        memcpy(into, from, (size_t)(count * fold->item));
-        for (npy_intp i = 1; i < fold->length; i++) {
+        npy_intp taken = fold->initial == NULL;
+        if (taken)
+            memcpy(into, from, (size_t)(count * fold->item));
+        for (npy_intp i = 0; !taken && i < count; i++)
+            memcpy(into + i * fold->item, fold->initial, (size_t)fold->item);
+        for (npy_intp i = taken; i < fold->length; i++) {
             char *data[3] = {into, from + i * fold->inner * fold->item, into};
             npy_intp steps[3] = {fold->item, fold->item, fold->item}, length = count;
             fold->loop.run(data, &length, steps, fold->loop.data);
@@ -435,7 +439,7 @@ static PyObject *make_reduction(PyTypeObject *type, PyObject *args, PyObject *ke
     self->is_mean = is_mean;
     self->is_sum = strcmp(known->name, "add") == 0;
     self->has_initial = identity != Py_None;
-    self->initial = start == 0.0 ? -0.0 : start;
+    self->initial = start;
     Py_DECREF(identity);
     find_loops(known, self->loops);
     for (int place = 0; place < 2; place++) /* what compares cannot go on with its own result */
@@ -476,4 +480,151 @@ PyTypeObject SharedReductionType = {
     .tp_traverse = traverse_reduction,
     .tp_clear = clear_reduction,
     .tp_dealloc = dealloc_reduction,
+};
+
+/* Products of matrices */
+
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall;
+    PyObject *fallback;
+    bool is_transposed[2]; /* of which operand the transposed matrix is meant */
+    Loop loops[2];
+} Product;
+
+/* A product of stacks of matrices of equal number; `steps` as NumPy's loop of matmul takes them. */
+typedef struct {
+    Loop loop;
+    char *data[3];
+    npy_intp dimensions[4], steps[9];
+} Stack;
+
+static void multiply(const void *context, ptrdiff_t start, ptrdiff_t stop)
+{
+    const Stack *stack = context;
+    char *data[3];
+    npy_intp dimensions[4];
+    memcpy(dimensions, stack->dimensions, sizeof dimensions);
+    dimensions[0] = stop - start;
+    for (int k = 0; k < 3; k++)
+        data[k] = stack->data[k] + start * stack->steps[k];
+    stack->loop.run(data, dimensions, stack->steps, stack->loop.data);
+}
+
+/* An operand's rows, columns and their steps; its stack advances by one step, or it has none. False for any other. */
+static bool read_stack(PyArrayObject *array, bool is_transposed, npy_intp extents[2], npy_intp steps[2], npy_intp *leap)
+{
+    int last = PyArray_NDIM(array) - 1;
+    if (last < 1 || !PyArray_ISALIGNED(array) || !PyArray_ISNOTSWAPPED(array))
+        return false;
+    for (int k = 0; k < 2; k++) {
+        int axis = last - 1 + (k ^ is_transposed);
+        extents[k] = PyArray_DIM(array, axis);
+        steps[k] = PyArray_STRIDE(array, axis);
+    }
+    npy_intp next = last > 1 ? PyArray_STRIDE(array, last - 2) : 0;
+    *leap = next;
+    for (int axis = last - 2; axis >= 0; axis--) {
+        if (PyArray_STRIDE(array, axis) != next)
+            return false;
+        next *= PyArray_DIM(array, axis);
+    }
+    return true;
+}
+
+static PyObject *call_product(PyObject *object, PyObject *const *args, size_t flagged, PyObject *names)
+{
+    const Product *self = (const Product *)object;
+    if (names != NULL || PyVectorcall_NARGS(flagged) != 2 || !PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1]))
+        return PyObject_Vectorcall(self->fallback, args, flagged, names);
+    PyArrayObject *operands[2] = {(PyArrayObject *)args[0], (PyArrayObject *)args[1]};
+    int place = place_of_type(PyArray_TYPE(operands[0])), dimensions = PyArray_NDIM(operands[0]);
+    npy_intp extents[2][2], shape[NPY_MAXDIMS], count = 1;
+    Stack stack;
+    if (place < 0 || PyArray_TYPE(operands[1]) != PyArray_TYPE(operands[0]) || PyArray_NDIM(operands[1]) != dimensions
+        || !read_stack(operands[0], self->is_transposed[0], extents[0], &stack.steps[3], &stack.steps[0])
+        || !read_stack(operands[1], self->is_transposed[1], extents[1], &stack.steps[5], &stack.steps[1])
+        || extents[0][1] != extents[1][0]
+        || !PyArray_CompareLists(PyArray_DIMS(operands[0]), PyArray_DIMS(operands[1]), dimensions - 2))
+        return PyObject_Vectorcall(self->fallback, args, flagged, names);
+    for (int axis = 0; axis < dimensions - 2; axis++)
+        count *= shape[axis] = PyArray_DIM(operands[0], axis);
+    npy_intp rows = shape[dimensions - 2] = extents[0][0], columns = shape[dimensions - 1] = extents[1][1];
+    PyObject *output = new_array(dimensions, shape, PyArray_TYPE(operands[0]));
+    if (output == NULL || count * rows * columns == 0)
+        return output;
+    npy_intp item = PyArray_ITEMSIZE(operands[0]), length = extents[0][1];
+    stack.loop = self->loops[place];
+    memcpy(stack.dimensions, (npy_intp[]){count, rows, length, columns}, sizeof stack.dimensions);
+    stack.steps[2] = rows * columns * item;
+    stack.steps[7] = columns * item;
+    stack.steps[8] = item;
+    for (int k = 0; k < 2; k++)
+        stack.data[k] = PyArray_DATA(operands[k]);
+    stack.data[2] = PyArray_DATA((PyArrayObject *)output);
+    double work = (double)count * (double)rows * (double)columns * (double)(length + 1);
+    PyThreadState *others = work < LEAST_PRODUCT ? NULL : PyEval_SaveThread();
+    multiply(&stack, 0, count);
+    if (others != NULL)
+        PyEval_RestoreThread(others);
+    return output;
+}
+
+static PyObject *make_product(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"ufunc", "fallback", "first_transposed", "second_transposed", NULL};
+    PyObject *ufunc, *fallback;
+    int first = 0, second = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O|pp", names, &PyUFunc_Type, &ufunc, &fallback, &first, &second))
+        return NULL;
+    PyUFuncObject *known = (PyUFuncObject *)ufunc;
+    if (known->nin != 2 || known->nout != 1 || strcmp(known->name, "matmul") != 0)
+        return PyErr_Format(PyExc_ValueError, "expected matmul, met %R", ufunc);
+    Product *self = (Product *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->vectorcall = call_product;
+    self->fallback = Py_NewRef(fallback);
+    self->is_transposed[0] = first;
+    self->is_transposed[1] = second;
+    find_loops(known, self->loops);
+    if (self->loops[0].run == NULL || self->loops[1].run == NULL) {
+        Py_DECREF(self);
+        return PyErr_Format(PyExc_ValueError, "this NumPy's matmul has no loops for float and double");
+    }
+    return (PyObject *)self;
+}
+
+static int traverse_product(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(((Product *)object)->fallback);
+    return 0;
+}
+
+static int clear_product(PyObject *object)
+{
+    Py_CLEAR(((Product *)object)->fallback);
+    return 0;
+}
+
+static void dealloc_product(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    clear_product(object);
+    Py_TYPE(object)->tp_free(object);
+}
+
+PyTypeObject ProductType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "rustorch_simd._kernels.Product",
+    .tp_doc = "Product(ufunc, fallback, first_transposed=False, second_transposed=False)\n--\n\nmatmul by a short way in, "
+              "of transposed matrices too; the fallback does what broadcasts, vectors, and other dtypes.",
+    .tp_basicsize = sizeof(Product),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC,
+    .tp_vectorcall_offset = offsetof(Product, vectorcall),
+    .tp_call = PyVectorcall_Call,
+    .tp_new = make_product,
+    .tp_traverse = traverse_product,
+    .tp_clear = clear_product,
+    .tp_dealloc = dealloc_product,
 };
