@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -405,6 +406,19 @@ PyTypeObject MemoryPoolType = {
     .tp_dealloc = dealloc_pool,
 };
 
+/* An eighth of the memory that this machine, or this process's control group, has; at most 1 GiB. */
+static Py_ssize_t default_limit(void)
+{
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE), allowed;
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%lf", &allowed) == 1 && allowed > 0 && allowed < memory)
+            memory = allowed;
+        fclose(file);
+    }
+    return memory > 8.0 * (1 << 30) ? 1 << 30 : memory > 0 ? (Py_ssize_t)(memory / 8) : 0;
+}
+
 bool make_default_pool(void)
 {
     if (default_pool != NULL)
@@ -413,7 +427,8 @@ bool make_default_pool(void)
         PyErr_NoMemory();
         return false;
     }
-    return (default_pool = PyObject_CallNoArgs((PyObject *)&MemoryPoolType)) != NULL;
+    default_pool = PyObject_CallFunction((PyObject *)&MemoryPoolType, "nnn", (Py_ssize_t)1 << 20, (Py_ssize_t)64, default_limit());
+    return default_pool != NULL;
 }
 
 PyObject *new_array(int dimensions, const npy_intp *shape, int type)

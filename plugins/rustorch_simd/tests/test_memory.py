@@ -128,6 +128,7 @@ def test_threads_free_what_others_made():
 
 def test_results_come_from_the_default_pool():
     pool = rt.memory.default_pool()
+    assert 0 < pool.statistics()["limit"] <= 1 << 30
     x = rt.ones(MIB, dtype="float32")
     before = pool.statistics()["in_use"]
     made = [x + x, rt.exp(x), rt.sin(x)]
