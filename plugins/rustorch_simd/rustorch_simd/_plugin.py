@@ -92,17 +92,20 @@ SHARED = (
 OPTIMIZERS = (
     "adabelief",
     "adabound",
+    "adadelta",
     "adagrad",
     "adam",
     "adamax",
     "adamw",
     "amsbound",
     "amsgrad",
+    "asgd",
     "lamb",
     "lion",
     "nadam",
     "radam",
     "rmsprop",
+    "rprop",
     "sgd",
 )
 

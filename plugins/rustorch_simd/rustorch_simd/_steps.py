@@ -143,6 +143,22 @@ def _adagrad(options: Options, step: int) -> Numbers:
     return *_common(options), options["lr"] / (1 + (step - 1) * options["lr_decay"]), options["eps"]
 
 
+def _adadelta(options: Options, step: int) -> Numbers:
+    rho = options["rho"]
+    return *_common(options), rho, 1 - rho, options["eps"], options["lr"]
+
+
+def _asgd(options: Options, step: int) -> Numbers:
+    lr, lambd, before = options["lr"], options["lambd"], step - 1
+    rate = lr / (1 + lambd * lr * before) ** options["alpha"]
+    share = 1 / max(1, before - options["t0"])
+    return *_common(options), 1 - lambd * rate, rate, 1 - share, share
+
+
+def _rprop(options: Options, step: int) -> Numbers:
+    return *_common(options), *options["etas"], *options["step_sizes"]
+
+
 def _rmsprop(options: Options, step: int) -> Numbers:
     alpha = options["alpha"]
     return *_common(options), alpha, 1 - alpha, options["lr"], options["eps"], options["momentum"]
@@ -170,4 +186,7 @@ lamb = _maker(lambda options: ("lamb", ("mean", "size")), _lamb)
 lion = _maker(lambda options: ("lion", ("mean",)), _lion)
 sgd = _maker(lambda options: ("sgd_momentum", ("momentum",)) if options["momentum"] else ("sgd", ()), _sgd)
 adagrad = _maker(lambda options: ("adagrad", ("sum",)), _adagrad)
+adadelta = _maker(lambda options: ("adadelta", ("size", "changes")), _adadelta)
+asgd = _maker(lambda options: ("asgd", ("average",)), _asgd)
+rprop = _maker(lambda options: ("rprop", ("before", "step_size")), _rprop)
 rmsprop = _maker(_rmsprop_variant, _rmsprop)

@@ -38,6 +38,9 @@
     STEP(lamb, 2)                                                                                                  \
     STEP(lion, 1)                                                                                                  \
     STEP(adagrad, 1)                                                                                               \
+    STEP(adadelta, 2)                                                                                              \
+    STEP(asgd, 1)                                                                                                  \
+    STEP(rprop, 2)                                                                                                 \
     STEP(rmsprop, 1)                                                                                               \
     STEP(rmsprop_momentum, 2)                                                                                      \
     STEP(rmsprop_centered, 2)                                                                                      \

@@ -49,6 +49,13 @@ STEP(adabound_largest, MEAN SQUARE s2[i] = LARGER(s1[i], s2[i]); BOUNDED(s2[i]))
 STEP(lion, REAL way = k0 * s0[i] + k1 * g; p -= way > 0 ? k4 : way < 0 ? -k4 : k4 * way; s0[i] = k2 * s0[i] + k3 * g;)
 STEP(adagrad, s0[i] += g * g; p -= k0 * g / (ROOT(s0[i]) + k1);)
 
+STEP(adadelta, s0[i] = k0 * s0[i] + k1 * g * g; REAL change = ROOT(s1[i] + k2) / ROOT(s0[i] + k2) * g;
+     s1[i] = k0 * s1[i] + k1 * change * change; p -= k3 * change;)
+STEP(asgd, p = k0 * p - k1 * g; s0[i] = k2 * s0[i] + k3 * p;)
+STEP(rprop, REAL agreement = g * s0[i]; REAL size = s1[i] * (agreement > 0 ? k1 : agreement < 0 ? k0 : 1);
+     size = size < k2 ? k2 : size; size = size > k3 ? k3 : size; g = agreement < 0 ? 0 : g;
+     p -= g > 0 ? size : g < 0 ? -size : g * size; s0[i] = g; s1[i] = size;)
+
 #define SIZED s0[i] = k0 * s0[i] + k1 * g * g;
 #define CENTRED(mean) mean = k0 * mean + k1 * g; REAL size = s0[i] - mean * mean;
 STEP(rmsprop, SIZED p -= k2 * g / (ROOT(s0[i]) + k3);)

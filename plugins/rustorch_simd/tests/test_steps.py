@@ -21,6 +21,7 @@ LARGEST = [{"amsgrad": True}, {**FAST, "amsgrad": True, "weight_decay": 0.1}]
 OPTIONS = {
     "adabelief": ADAM,
     "adabound": [*ADAM, *LARGEST, {"final_lr": 0.01, "gamma": 0.5}],
+    "adadelta": [{}, {"lr": 0.5, "rho": 0.7, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}],
     "adagrad": [
         {},
         {"lr": 0.5, "lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "maximize": True},
@@ -30,6 +31,7 @@ OPTIONS = {
     "adamw": [*ADAM, *LARGEST],
     "amsbound": ADAM,
     "amsgrad": ADAM,
+    "asgd": [{}, {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 1, "weight_decay": 0.1}, {"t0": 0, "maximize": True}],
     "lamb": [{}, {**FAST, "weight_decay": 0.1}, {"maximize": True}],
     "lion": [{}, {"lr": 0.01, "betas": (0.5, 0.6), "weight_decay": 0.3}, {"maximize": True}],
     "nadam": [*ADAM, {**FAST, "momentum_decay": 0.1}],
@@ -40,6 +42,7 @@ OPTIONS = {
         {"centered": True, "eps": 1e-3},
         {"centered": True, "momentum": 0.5, "weight_decay": 0.1, "alpha": 0.9, "maximize": True, "eps": 1e-3},
     ],
+    "rprop": [{}, {"lr": 0.1, "etas": (0.3, 1.7), "step_sizes": (0.01, 0.2)}, {"maximize": True}],
     "sgd": [
         {},
         {"momentum": 0.9},
