@@ -1,6 +1,6 @@
 /* Memory pools for array data, through NumPy's own allocator hook (NEP 49).
  *
- * A freed block goes to the list of its size, and the next array of that size takes it, whose pages are there already:
+ * A freed block goes to the list of its size, and the next array of about that size takes it, whose pages are there already:
  * for large arrays the system's pages cost more than the arithmetic. Sizes are rounded up to one of eight for each power
  * of two. Small blocks are cut from chunks, large ones are the system's own. A pool lives as long as an array of it. */
 #ifndef _GNU_SOURCE
@@ -170,15 +170,22 @@ static void *allocate(Pool *pool, size_t bytes, bool is_zero)
         return NULL;
     int size = size_for(bytes, &capacity);
     lock_all();
-    Block *block = pool->free[size];
+    bool is_small = (capacity + pool->header + pool->alignment) * LEAST_IN_CHUNK <= pool->chunk_size;
+    int fitting = size, largest = is_small || size + STEPS_EACH >= SIZES ? size : size + STEPS_EACH;
+    while (fitting < largest && pool->free[fitting] == NULL)
+        fitting++;
+    Block *block = pool->free[fitting];
     bool is_reused = block != NULL;
     if (is_reused) {
-        pool->free[size] = block->next;
+        pool->free[fitting] = block->next;
+        capacity = block->capacity;
         pool->cached -= capacity;
         pool->reused++;
-    } else if ((capacity + pool->header + pool->alignment) * LEAST_IN_CHUNK <= pool->chunk_size) {
+    } else if (is_small) {
         block = cut_block(pool, capacity, size);
-    } else {
+    } else { /* what is kept makes the whole hardly larger than what was in use at once */
+        size_t needed = pool->in_use + capacity, most = needed > pool->peak ? needed : pool->peak;
+        shrink(pool, most + most / 16 - needed);
         block = own_block(pool, capacity, size);
         if (block == NULL) { /* what is kept may be what is missing */
             shrink(pool, 0);

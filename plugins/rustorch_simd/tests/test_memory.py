@@ -51,6 +51,8 @@ def test_what_is_freed_is_used_again():
         assert np.empty(MIB - 1000, np.uint8).ctypes.data == place
     found = pool.statistics()
     assert (found["allocations"], found["reused"], found["in_use"], found["cached"]) == (2, 1, 0, MIB)
+    with pool:
+        assert np.empty(MIB * 2 // 3, np.uint8).ctypes.data == place  # where it is not twice as large
     pool.empty_cache()
     assert pool.statistics()["cached"] == 0
 
@@ -67,6 +69,15 @@ def test_no_more_is_kept_than_the_limit():
     with rt.memory.MemoryPool(limit=0) as pool:
         np.empty(MIB)
     assert pool.statistics()["cached"] == 0
+
+
+def test_what_is_kept_hardly_adds_to_the_peak():
+    with rt.memory.MemoryPool() as pool:
+        for size in (8, 1, 3, 2, 5, 7, 4, 6, 8):
+            np.empty(size * MIB, np.uint8)
+            found = pool.statistics()
+            assert found["in_use"] + found["cached"] <= found["peak"] * 17 // 16
+        assert found["peak"] == 8 * MIB
 
 
 def test_arrays_outlive_their_pool():
@@ -132,7 +143,7 @@ def test_results_come_from_the_default_pool():
     x = rt.ones(MIB, dtype="float32")
     before = pool.statistics()["in_use"]
     made = [x + x, rt.exp(x), rt.sin(x)]
-    assert pool.statistics()["in_use"] == before + 3 * 4 * MIB
+    assert pool.statistics()["in_use"] >= before + 3 * 4 * MIB
     assert all(each._array.ctypes.data % 64 == 0 for each in made)
 
 
