@@ -216,7 +216,6 @@ class Optimizer:
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
-    @no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Update every parameter that has a gradient, in place; where the device offers it, in one call for all.
 
@@ -239,17 +238,15 @@ class Optimizer:
         if self.clip_norm is not None:
             clip_grad_norm_(self._parameters(), self.clip_norm)
         for place, group in enumerate(self.param_groups):
-            parameters = group["params"]
-            if place not in self._compiled:
-                self._compiled[place] = self._compile(group)
-            compiled = self._compiled[place]
-            left = parameters if compiled is None else [parameters[each] for each in compiled(group)]
-            if left and compiled is not None:
+            compiled = self._compiled[place] if place in self._compiled else self._compile(place, group)
+            if compiled is None:
+                self._update(group, group["params"])
+                continue
+            left = compiled(group)
+            if left:
                 self._note_steps()
                 del self._compiled[place]  # made anew, for the steps taken are not what it counted
-            for parameter in left:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                self._update(group, [group["params"][each] for each in left])
         return loss
 
     def eval(self) -> Optimizer:
@@ -275,8 +272,10 @@ class Optimizer:
                     overwrite(parameter, as_complex_like(parameter, turn(as_real(parameter.detach()), state, group)))
         self._is_training = is_training
 
-    def _compile(self, group: Mapping[str, Any]) -> CompiledSteps | None:
+    @no_grad()
+    def _compile(self, place: int, group: Mapping[str, Any]) -> CompiledSteps | None:
         """One call for a group's steps, if there is one; it changes the states in place."""
+        self._compiled[place] = None
         offered = offers(self.rule, group["params"])
         if not offered:
             return None
@@ -285,7 +284,8 @@ class Optimizer:
             if name not in self._states:
                 self._states[name] = begin(self.rule, parameter.detach(), group)
         states, taken = [self._states[name] for name in names], [self._steps.get(name, 0) for name in names]
-        return compiled_steps(offered, group["params"], states, taken, group)
+        made = self._compiled[place] = compiled_steps(offered, group["params"], states, taken, group)
+        return made
 
     def _note_steps(self) -> None:
         """Take over how many steps were taken in one call."""
@@ -294,15 +294,21 @@ class Optimizer:
                 for parameter, count in zip(self.param_groups[place]["params"], compiled.taken(), strict=True):
                     self._steps[self._names[id(parameter)]] = count
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
-        name = self._names[id(parameter)]
-        value = parameter.detach()
-        if name not in self._states:
-            self._states[name] = begin(self.rule, value, group)
-        self._steps[name] = step = self._steps.get(name, 0) + 1
-        gradient = -gradient.detach() if group["maximize"] else gradient.detach()
-        new, self._states[name] = advance(self.rule, value, gradient, self._states[name], step, group)
-        overwrite(parameter, new)
+    @no_grad()
+    def _update(self, group: Mapping[str, Any], parameters: Iterable[Tensor]) -> None:
+        """Take the rule's own step with each of some parameters that has a gradient."""
+        for parameter in parameters:
+            gradient = parameter.grad
+            if gradient is None:
+                continue
+            name = self._names[id(parameter)]
+            value = parameter.detach()
+            if name not in self._states:
+                self._states[name] = begin(self.rule, value, group)
+            self._steps[name] = step = self._steps.get(name, 0) + 1
+            gradient = -gradient.detach() if group["maximize"] else gradient.detach()
+            new, self._states[name] = advance(self.rule, value, gradient, self._states[name], step, group)
+            overwrite(parameter, new)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of every parameter by its name, and the groups' options."""
