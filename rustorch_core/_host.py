@@ -6,7 +6,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from rustorch_core import _environment, _op, _plugins
+from rustorch_core import _op, _plugins
 from rustorch_core._arguments import integer
 from rustorch_core.errors import ArgumentError
 
@@ -80,7 +80,7 @@ def _enter_pool(op: _op.Op) -> None:
     """NumPy's arrays come from the runtime's pool from the first op on."""
     _op.when_bound.remove(_enter_pool)
     served = runtime()
-    if served is not None and _environment.read().pool:
+    if served is not None and _plugins.environment.pool:
         served.default_pool.__enter__()
 
 

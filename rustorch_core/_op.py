@@ -142,7 +142,7 @@ class Op:
 
         if key not in self.bound:
             self.served[key], self.bound[key] = find(self, key)
-            for tell in when_bound:
+            for tell in tuple(when_bound):  # one that wants to be told once leaves the list
                 tell(self)
         return self.bound[key]
 

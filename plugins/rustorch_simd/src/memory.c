@@ -8,7 +8,6 @@
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <structmember.h>
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NPY_TARGET_VERSION NPY_1_23_API_VERSION
 #define NO_IMPORT_ARRAY
@@ -53,7 +52,7 @@ typedef struct {
     Block *free[SIZES];
     Chunk *chunks;
     char *cut, *cut_end; /* what is left of the newest chunk */
-    size_t in_use, cached, peak, largest_cached;
+    size_t in_use, cached, peak;
     unsigned long long allocations, reused;
 } Pool;
 

@@ -5,7 +5,6 @@
  * way in. Each does what is simple, in float or double, and hands everything else on, so that none declines. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-#include <structmember.h>
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
 #define NO_IMPORT_ARRAY
 #define PY_ARRAY_UNIQUE_SYMBOL rustorch_simd_array_api
@@ -33,13 +32,52 @@ typedef struct {
     int output; /* its type */
 } Loop;
 
+/* What the three types begin with. */
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    PyObject *ufunc;
+    PyObject *fallback; /* what is called for all that the type hands on */
+    Loop loops[2];      /* for float and double */
+} Base;
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    Py_VISIT(((Base *)object)->fallback);
+    return 0;
+}
+
+static int clear(PyObject *object)
+{
+    Py_CLEAR(((Base *)object)->fallback);
+    return 0;
+}
+
+static void dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    clear(object);
+    Py_TYPE(object)->tp_free(object);
+}
+
+#define TYPE(type, make, doc)                                                                                      \
+    PyTypeObject type##Type = {                                                                                    \
+        PyVarObject_HEAD_INIT(NULL, 0)                                                                             \
+        .tp_name = "rustorch_simd._kernels." #type,                                                                \
+        .tp_doc = doc,                                                                                             \
+        .tp_basicsize = sizeof(type),                                                                              \
+        .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC,                          \
+        .tp_vectorcall_offset = offsetof(Base, vectorcall),                                                        \
+        .tp_call = PyVectorcall_Call,                                                                              \
+        .tp_new = make,                                                                                            \
+        .tp_traverse = traverse,                                                                                   \
+        .tp_clear = clear,                                                                                         \
+        .tp_dealloc = dealloc,                                                                                     \
+    };
+
+typedef struct {
+    Base base;
     int inputs;
     Py_ssize_t least; /* elements that a thread takes at least */
-    Loop loops[2];    /* for float and double */
 } Shared;
 
 static int place_of_type(int type)
@@ -169,16 +207,16 @@ static PyObject *call_shared(PyObject *object, PyObject *const *args, size_t fla
     const Shared *self = (const Shared *)object;
     int place, other;
     PyArrayObject *first, *second;
-    if (names != NULL || PyVectorcall_NARGS(flagged) != self->inputs || (first = readable(args[0], self->loops, &place)) == NULL)
-        return PyObject_Vectorcall(self->ufunc, args, flagged, names);
-    Map map = {.loop = self->loops[place], .inputs = self->inputs, .data = {PyArray_DATA(first)}};
+    if (names != NULL || PyVectorcall_NARGS(flagged) != self->inputs || (first = readable(args[0], self->base.loops, &place)) == NULL)
+        return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
+    Map map = {.loop = self->base.loops[place], .inputs = self->inputs, .data = {PyArray_DATA(first)}};
     npy_intp item = PyArray_ITEMSIZE(first), size = PyArray_SIZE(first);
     map.step[0] = item;
     map.length = size;
     if (self->inputs == 1)
         return run_map(self, &map, first, size);
-    if ((second = readable(args[1], self->loops, &other)) == NULL || other != place)
-        return PyObject_Vectorcall(self->ufunc, args, flagged, names);
+    if ((second = readable(args[1], self->base.loops, &other)) == NULL || other != place)
+        return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
     map.data[1] = PyArray_DATA(second);
     if (stretch(first, second, &map.step[1], &map.leap[1], &map.length)) {
         map.leap[0] = map.length * item;
@@ -189,7 +227,7 @@ static PyObject *call_shared(PyObject *object, PyObject *const *args, size_t fla
         map.leap[1] = map.length * item;
         return run_map(self, &map, second, PyArray_SIZE(second));
     }
-    return PyObject_Vectorcall(self->ufunc, args, flagged, names);
+    return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
 }
 
 static PyObject *make_shared(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -205,41 +243,23 @@ static PyObject *make_shared(PyTypeObject *type, PyObject *args, PyObject *keywo
     Shared *self = (Shared *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->vectorcall = call_shared;
-    self->ufunc = Py_NewRef(ufunc);
+    self->base.vectorcall = call_shared;
+    self->base.fallback = Py_NewRef(ufunc);
     self->inputs = known->nin;
     self->least = least;
-    find_loops(known, self->loops);
+    find_loops(known, self->base.loops);
     return (PyObject *)self;
 }
 
-static void dealloc_shared(PyObject *object)
-{
-    Py_XDECREF(((Shared *)object)->ufunc);
-    Py_TYPE(object)->tp_free(object);
-}
-
-PyTypeObject SharedType = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "rustorch_simd._kernels.Shared",
-    .tp_doc = "Shared(ufunc, least=32768)\n--\n\nA ufunc whose long arrays threads share, each of at least so many elements.",
-    .tp_basicsize = sizeof(Shared),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_vectorcall_offset = offsetof(Shared, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_new = make_shared,
-    .tp_dealloc = dealloc_shared,
-};
+TYPE(Shared, make_shared,
+     "Shared(ufunc, least=32768)\n--\n\nA ufunc whose long arrays threads share, each of at least so many elements.")
 
 /* Reductions */
 
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *fallback;
+    Base base;
     bool is_mean, is_sum, has_initial;
     double initial;
-    Loop loops[2];
 } SharedReduction;
 
 /* The elements of (outer, length, inner), reduced over the middle one into (outer, inner). */
@@ -389,18 +409,18 @@ static PyObject *call_reduction(PyObject *object, PyObject *const *args, size_t 
     if (PyVectorcall_NARGS(flagged) == 1 && names != NULL && PyTuple_GET_SIZE(names) == 2
         && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "axis") == 0
         && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 1), "keepdims") == 0
-        && PyBool_Check(args[2]) && (array = readable(args[0], self->loops, &place)) != NULL)
+        && PyBool_Check(args[2]) && (array = readable(args[0], self->base.loops, &place)) != NULL)
         dimensions = read_axes(args[1], array, args[2] == Py_True, &fold, shape);
     npy_intp size = array == NULL ? 0 : PyArray_SIZE(array);
     if (dimensions < 0 || size == 0 || (fold.inner > 1 && fold.inner < SHORTEST_ROW))
-        return PyObject_Vectorcall(self->fallback, args, flagged, names);
+        return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
     PyObject *output = new_array(dimensions, shape, PyArray_TYPE(array));
     if (output == NULL)
         return NULL;
     float narrow = (float)self->initial;
     fold.initial = !self->has_initial ? NULL : place == 0 ? (const void *)&narrow : &self->initial;
     fold.is_float_sum = self->is_sum && place == 0;
-    fold.loop = self->loops[place];
+    fold.loop = self->base.loops[place];
     fold.item = PyArray_ITEMSIZE(array);
     fold.input = PyArray_DATA(array);
     fold.output = PyArray_DATA((PyArrayObject *)output);
@@ -434,62 +454,29 @@ static PyObject *make_reduction(PyTypeObject *type, PyObject *args, PyObject *ke
         Py_XDECREF(identity);
         return NULL;
     }
-    self->vectorcall = call_reduction;
-    self->fallback = Py_NewRef(fallback);
+    self->base.vectorcall = call_reduction;
+    self->base.fallback = Py_NewRef(fallback);
     self->is_mean = is_mean;
     self->is_sum = strcmp(known->name, "add") == 0;
     self->has_initial = identity != Py_None;
     self->initial = start;
     Py_DECREF(identity);
-    find_loops(known, self->loops);
+    find_loops(known, self->base.loops);
     for (int place = 0; place < 2; place++) /* what compares cannot go on with its own result */
-        if (place_of_type(self->loops[place].output) != place)
-            self->loops[place].run = NULL;
+        if (place_of_type(self->base.loops[place].output) != place)
+            self->base.loops[place].run = NULL;
     return (PyObject *)self;
 }
 
-static int traverse_reduction(PyObject *object, visitproc visit, void *arg)
-{
-    Py_VISIT(((SharedReduction *)object)->fallback);
-    return 0;
-}
-
-static int clear_reduction(PyObject *object)
-{
-    Py_CLEAR(((SharedReduction *)object)->fallback);
-    return 0;
-}
-
-static void dealloc_reduction(PyObject *object)
-{
-    PyObject_GC_UnTrack(object);
-    clear_reduction(object);
-    Py_TYPE(object)->tp_free(object);
-}
-
-PyTypeObject SharedReductionType = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "rustorch_simd._kernels.SharedReduction",
-    .tp_doc = "SharedReduction(ufunc, fallback, is_mean=False)\n--\n\nThe reduction of a ufunc, as (x, *, axis, keepdims), "
-              "which threads share; the fallback does what is not contiguous.",
-    .tp_basicsize = sizeof(SharedReduction),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC,
-    .tp_vectorcall_offset = offsetof(SharedReduction, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_new = make_reduction,
-    .tp_traverse = traverse_reduction,
-    .tp_clear = clear_reduction,
-    .tp_dealloc = dealloc_reduction,
-};
+TYPE(SharedReduction, make_reduction,
+     "SharedReduction(ufunc, fallback, is_mean=False)\n--\n\nThe reduction of a ufunc, as (x, *, axis, keepdims), which threads "
+     "share; the fallback does what is not contiguous.")
 
 /* Products of matrices */
 
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *fallback;
+    Base base;
     bool is_transposed[2]; /* of which operand the transposed matrix is meant */
-    Loop loops[2];
 } Product;
 
 /* A product of stacks of matrices of equal number; `steps` as NumPy's loop of matmul takes them. */
@@ -536,7 +523,7 @@ static PyObject *call_product(PyObject *object, PyObject *const *args, size_t fl
 {
     const Product *self = (const Product *)object;
     if (names != NULL || PyVectorcall_NARGS(flagged) != 2 || !PyArray_CheckExact(args[0]) || !PyArray_CheckExact(args[1]))
-        return PyObject_Vectorcall(self->fallback, args, flagged, names);
+        return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
     PyArrayObject *operands[2] = {(PyArrayObject *)args[0], (PyArrayObject *)args[1]};
     int place = place_of_type(PyArray_TYPE(operands[0])), dimensions = PyArray_NDIM(operands[0]);
     npy_intp extents[2][2], shape[NPY_MAXDIMS], count = 1;
@@ -546,7 +533,7 @@ static PyObject *call_product(PyObject *object, PyObject *const *args, size_t fl
         || !read_stack(operands[1], self->is_transposed[1], extents[1], &stack.steps[5], &stack.steps[1])
         || extents[0][1] != extents[1][0]
         || !PyArray_CompareLists(PyArray_DIMS(operands[0]), PyArray_DIMS(operands[1]), dimensions - 2))
-        return PyObject_Vectorcall(self->fallback, args, flagged, names);
+        return PyObject_Vectorcall(self->base.fallback, args, flagged, names);
     for (int axis = 0; axis < dimensions - 2; axis++)
         count *= shape[axis] = PyArray_DIM(operands[0], axis);
     npy_intp rows = shape[dimensions - 2] = extents[0][0], columns = shape[dimensions - 1] = extents[1][1];
@@ -554,7 +541,7 @@ static PyObject *call_product(PyObject *object, PyObject *const *args, size_t fl
     if (output == NULL || count * rows * columns == 0)
         return output;
     npy_intp item = PyArray_ITEMSIZE(operands[0]), length = extents[0][1];
-    stack.loop = self->loops[place];
+    stack.loop = self->base.loops[place];
     memcpy(stack.dimensions, (npy_intp[]){count, rows, length, columns}, sizeof stack.dimensions);
     stack.steps[2] = rows * columns * item;
     stack.steps[7] = columns * item;
@@ -583,48 +570,18 @@ static PyObject *make_product(PyTypeObject *type, PyObject *args, PyObject *keyw
     Product *self = (Product *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->vectorcall = call_product;
-    self->fallback = Py_NewRef(fallback);
+    self->base.vectorcall = call_product;
+    self->base.fallback = Py_NewRef(fallback);
     self->is_transposed[0] = first;
     self->is_transposed[1] = second;
-    find_loops(known, self->loops);
-    if (self->loops[0].run == NULL || self->loops[1].run == NULL) {
+    find_loops(known, self->base.loops);
+    if (self->base.loops[0].run == NULL || self->base.loops[1].run == NULL) {
         Py_DECREF(self);
         return PyErr_Format(PyExc_ValueError, "this NumPy's matmul has no loops for float and double");
     }
     return (PyObject *)self;
 }
 
-static int traverse_product(PyObject *object, visitproc visit, void *arg)
-{
-    Py_VISIT(((Product *)object)->fallback);
-    return 0;
-}
-
-static int clear_product(PyObject *object)
-{
-    Py_CLEAR(((Product *)object)->fallback);
-    return 0;
-}
-
-static void dealloc_product(PyObject *object)
-{
-    PyObject_GC_UnTrack(object);
-    clear_product(object);
-    Py_TYPE(object)->tp_free(object);
-}
-
-PyTypeObject ProductType = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "rustorch_simd._kernels.Product",
-    .tp_doc = "Product(ufunc, fallback, first_transposed=False, second_transposed=False)\n--\n\nmatmul by a short way in, "
-              "of transposed matrices too; the fallback does what broadcasts, vectors, and other dtypes.",
-    .tp_basicsize = sizeof(Product),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC,
-    .tp_vectorcall_offset = offsetof(Product, vectorcall),
-    .tp_call = PyVectorcall_Call,
-    .tp_new = make_product,
-    .tp_traverse = traverse_product,
-    .tp_clear = clear_product,
-    .tp_dealloc = dealloc_product,
-};
+TYPE(Product, make_product,
+     "Product(ufunc, fallback, first_transposed=False, second_transposed=False)\n--\n\nmatmul by a short way in, of transposed "
+     "matrices too; the fallback does what broadcasts, vectors, and other dtypes.")
